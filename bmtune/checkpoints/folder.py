@@ -1,0 +1,155 @@
+"""A checkpoint as a folder of two files: `tensors.safetensors` and `checkpoint.json`.
+
+Nothing in it is executable: tensors are raw numbers, everything else is JSON. Both files carry a
+checksum. A folder appears under its name only when it is complete and on disk; while one is being
+replaced, its predecessor waits under `.NAME.previous` and readers fall back to it. One process at a
+time writes a given folder; any number may read it.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from bmtune.checkpoints.tensors import pack_tensors
+from bmtune.checkpoints.tensors import unpack_tensors
+from bmtune.errors import CheckpointError
+from bmtune.errors import FormatError
+
+FORMAT = "bmtune.checkpoint"
+VERSION = 1
+TENSORS_FILE = "tensors.safetensors"
+FACTS_FILE = "checkpoint.json"
+
+# A reader meets at most one replacement unless a writer outpaces it again and again; three is ample.
+_READ_ATTEMPTS = 3
+
+
+def write_checkpoint(folder: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """Writes a checkpoint, replacing the one that may be there; it is on disk when this returns.
+
+    Args:
+        folder: Where the checkpoint is to be; its parents are made.
+        tensors: Tensors of any dtype, on any device; they are read back on the CPU.
+        facts: Everything else, as JSON: mappings with string keys, lists, strings, numbers, booleans, None.
+
+    Raises:
+        TypeError: `facts` holds something that JSON cannot hold.
+        OSError: The disk refuses.
+    """
+    packed, complex_names = pack_tensors(tensors)
+    document = {
+        "format": FORMAT,
+        "version": VERSION,
+        "tensors_sha256": sha256(packed).hexdigest(),
+        "complex_tensors": complex_names,
+        "facts_sha256": _facts_digest(facts),
+        "facts": facts,
+    }
+    text = json.dumps(document, indent=1)
+    fresh, previous = _beside(folder, "new"), _beside(folder, "previous")
+    shutil.rmtree(fresh, ignore_errors=True)  # left by a writer that was killed
+    fresh.mkdir(parents=True)
+    _write_to_disk(fresh / TENSORS_FILE, packed)
+    _write_to_disk(fresh / FACTS_FILE, text.encode())
+    _sync_directory(fresh)
+    if folder.exists():
+        shutil.rmtree(previous, ignore_errors=True)
+        folder.rename(previous)
+    fresh.rename(folder)
+    _sync_directory(folder.parent)
+    shutil.rmtree(previous, ignore_errors=True)
+
+
+def read_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors, on the CPU, and the facts of the checkpoint in `folder`.
+
+    Raises:
+        CheckpointError: There is no checkpoint, or it is damaged.
+        FormatError: It has a format or a version that this release does not read.
+    """
+    for _ in range(_READ_ATTEMPTS):
+        for candidate in (folder, _beside(folder, "previous")):
+            found = _read_files(candidate)
+            if found is not None:
+                return _decode(candidate, *found)
+    raise CheckpointError(
+        f"a checkpoint is a folder with {FACTS_FILE} and {TENSORS_FILE}, but {folder} is not; "
+        "check the path, or train again"
+    )
+
+
+def _beside(folder: Path, role: str) -> Path:
+    return folder.with_name(f".{folder.name}.{role}")
+
+
+def _write_to_disk(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _facts_digest(facts: Mapping[str, Any]) -> str:
+    return sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _read_files(folder: Path) -> tuple[bytes, bytes] | None:
+    """Both files as of one moment, or None where a file is missing or was replaced while reading."""
+    try:
+        document = (folder / FACTS_FILE).read_bytes()
+        packed = (folder / TENSORS_FILE).read_bytes()
+        unchanged = (folder / FACTS_FILE).read_bytes() == document
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return (document, packed) if unchanged else None
+
+
+def _decode(folder: Path, document: bytes, packed: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    content = _parse(folder, document)
+    facts = content["facts"]
+    if sha256(packed).hexdigest() != content["tensors_sha256"]:
+        raise CheckpointError(_damaged(folder / TENSORS_FILE))
+    if _facts_digest(facts) != content["facts_sha256"]:
+        raise CheckpointError(_damaged(folder / FACTS_FILE))
+    try:
+        return unpack_tensors(packed, content["complex_tensors"]), facts
+    except ValueError as error:
+        raise CheckpointError(f"{folder / TENSORS_FILE} is damaged ({error}); use another checkpoint") from error
+
+
+def _parse(folder: Path, document: bytes) -> dict[str, Any]:
+    path = folder / FACTS_FILE
+    try:
+        content = json.loads(document)
+    except ValueError as error:
+        raise CheckpointError(_damaged(path)) from error
+    if not isinstance(content, dict):
+        raise CheckpointError(_damaged(path))
+    name, version = content.get("format"), content.get("version")
+    if name != FORMAT or version != VERSION:
+        raise FormatError(
+            f"a checkpoint must have format {FORMAT!r} version {VERSION}, but {path} has format {name!r} "
+            f"version {version!r}; read it with the release that wrote it, or train again"
+        )
+    missing = {"tensors_sha256", "complex_tensors", "facts_sha256", "facts"} - content.keys()
+    if missing:
+        raise CheckpointError(_damaged(path))
+    return content
+
+
+def _damaged(path: Path) -> str:
+    return f"a checkpoint's files must match their checksums, but {path} does not; use another checkpoint"

@@ -1,0 +1,77 @@
+"""The command `bmtune`: its subcommands, and the one place where errors become exit codes.
+
+Nothing heavy is imported before a subcommand runs, so that `--help` answers at once.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from bmtune import __version__
+from bmtune.cli.best import best
+from bmtune.cli.search import search
+from bmtune.cli.train import train
+from bmtune.errors import BmtuneError
+
+# What shells report for a program that Ctrl-C ended: 128 + SIGINT.
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="bmtune",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(*, value: bool) -> None:
+    if value:
+        typer.echo(f"bmtune {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _bmtune(
+    *,
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Searches hyperparameters of matrix-product-state Born machines, and trains what it finds."""
+
+
+app.command()(search)
+app.command()(best)
+app.command()(train)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs `bmtune` and returns its exit code.
+
+    Args:
+        argv: The words after `bmtune`; those of this process where None.
+
+    Returns:
+        0 after success, 2 where the user can mend what is wrong, 1 where a search gave up, 130 after Ctrl-C.
+    """
+    try:
+        code = app(args=None if argv is None else list(argv), prog_name="bmtune", standalone_mode=False)
+    except (BmtuneError, typer.TyperException) as error:
+        return _fail(error)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.stderr.write("interrupted\n")
+        return INTERRUPTED
+    if code == INTERRUPTED:
+        sys.stderr.write("interrupted\n")
+    return code if isinstance(code, int) else 0
+
+
+def _fail(error: BmtuneError | typer.TyperException) -> int:
+    if isinstance(error, BmtuneError):
+        sys.stderr.write(f"error: {error}\n")
+    elif message := error.format_message():
+        sys.stderr.write(f"error: {message.rstrip('.')}; see bmtune --help\n")
+    return error.exit_code

@@ -1,0 +1,39 @@
+"""`bmtune best`: what a run found, as YAML or as JSON."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def best(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run, or its name below outputs/.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of YAML.")] = False,
+    top: Annotated[int | None, typer.Option("--top", min=1, metavar="K", help="Also list the K best trials.")] = None,
+) -> int:
+    """Print the best configuration of a run: finished, still going on, or killed.
+
+    The YAML is a best.yaml that `bmtune train` takes.
+    """
+    from bmtune.config.yaml_text import dump
+    from bmtune.reports.summary import summarize
+    from bmtune.reports.wording import metrics
+
+    by_name = Path("outputs") / run
+    summary = summarize(by_name if by_name.is_dir() and not Path(run).is_dir() else Path(run), top or 1)
+    if summary.notice:
+        typer.echo(f"note: {summary.notice}", err=True)
+    content = summary.best.model_dump(mode="json")
+    if as_json:
+        shown = {key: value for key, value in content.items() if key not in ("format", "version")}
+        if top is not None:
+            shown["top"] = [entry.model_dump(mode="json") for entry in summary.top]
+        typer.echo(json.dumps(shown, indent=2))
+        return 0
+    # Comments, so that what is printed is a best.yaml with --top too.
+    for place, entry in enumerate(summary.top if top is not None else (), start=1):
+        typer.echo(f"# {place}. trial {entry.trial}, epoch {entry.epoch}: {metrics(entry.metrics)}")
+    typer.echo(dump(content), nl=False)
+    return 0

@@ -1,0 +1,143 @@
+"""`bmtune search`: many trials, one best configuration."""
+
+from pathlib import Path
+from typing import Annotated
+from typing import Literal
+
+import typer
+
+from bmtune.cli.assignments import split_assignments
+from bmtune.cli.durations import parse_duration
+
+# Written out, and compared with the configuration by a test: importing it here would double the time of `--help`.
+TRAINERS = ("classification", "gan")
+DATASETS = (
+    *("moons", "moons_4k", "moons_hard", "moons_small"),
+    *("circles", "circles_4k", "circles_hard", "circles_small"),
+    *("spirals", "spirals_4k", "spirals_hard", "spirals_small"),
+    *("digits", "iris", "wine", "breast_cancer"),
+)
+METRICS = {
+    "acc": "accuracy of the predicted class, max",
+    "loss": "class negative log-likelihood, min",
+    "genloss": "joint negative log-likelihood, min",
+    "fid": "Frechet distance of samples to real rows, min",
+    "outliers": "samples far from all real rows, min",
+}
+_SPACES = "the search space's"
+_METRICS = "; ".join(f"{name} ({meaning})" for name, meaning in METRICS.items())
+
+
+def search(
+    trainer: Annotated[str, typer.Argument(metavar="TRAINER", help=f"What is trained: {' or '.join(TRAINERS)}.")],
+    *,
+    space: Annotated[
+        Path | None,
+        typer.Option(
+            "--space", metavar="FILE", help="The search space.", show_default="the one that comes with bmtune"
+        ),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option("--dataset", metavar="NAME", help=f"The data: {', '.join(DATASETS)}.", show_default=_SPACES),
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option("--trials", metavar="N", help="Most trials.", show_default=_SPACES)
+    ] = None,
+    max_epochs: Annotated[
+        int | None,
+        typer.Option("--max-epochs", metavar="E", help="Most epochs of one trial's main phase.", show_default=_SPACES),
+    ] = None,
+    time_budget: Annotated[
+        str | None,
+        typer.Option(
+            "--time-budget", metavar="TIME", help="End after this time: 90s, 10m, 1.5h.", show_default="no limit"
+        ),
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option("--metric", metavar="NAME", help=f"What to optimise: {_METRICS}.", show_default=_SPACES),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", metavar="N", help="Seed of the search and of its trials.", show_default=_SPACES),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", metavar="NAME", help="Name of the run.", show_default="trainer, data and time"),
+    ] = None,
+    storage: Annotated[Path, typer.Option("--storage", metavar="DIR", help="Folder of all runs.")] = Path("outputs"),
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            metavar="ADDR",
+            help="Ray cluster to join: auto, or its address.",
+            show_default="one of its own on this machine",
+        ),
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=VALUE", help="Fix a value, by dotted path; may be repeated."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved search and write nothing.")] = False,
+    scheduler: Annotated[
+        Literal["asha", "none"] | None,
+        typer.Option("--scheduler", help="Halving stops weak trials, or nothing does.", show_default=_SPACES),
+    ] = None,
+    sampler: Annotated[
+        Literal["tpe", "random"] | None,
+        typer.Option("--sampler", help="What proposes configurations.", show_default=_SPACES),
+    ] = None,
+    cpus_per_trial: Annotated[
+        int | None, typer.Option("--cpus-per-trial", metavar="N", help="Processors of one trial.", show_default=_SPACES)
+    ] = None,
+    gpus_per_trial: Annotated[
+        float | None,
+        typer.Option(
+            "--gpus-per-trial",
+            metavar="X",
+            help="GPUs of one trial: whole, or 1/k such as 0.125.",
+            show_default=_SPACES,
+        ),
+    ] = None,
+    max_concurrent: Annotated[
+        int | None,
+        typer.Option("--max-concurrent", metavar="N", help="Most trials at once.", show_default="all that fit"),
+    ] = None,
+    report_every: Annotated[
+        float | None,
+        typer.Option(
+            "--report-every",
+            metavar="SECONDS",
+            help="Time between two messages of a trial; 0: each epoch.",
+            show_default=_SPACES,
+        ),
+    ] = None,
+) -> int:
+    """Search hyperparameters of TRAINER and write the best configuration to DIR/NAME/best.yaml."""
+    from bmtune.cli.searching import print_resolved
+    from bmtune.cli.searching import run
+    from bmtune.search.request import SearchRequest
+
+    request = SearchRequest(
+        trainer=trainer,
+        space=space,
+        dataset=dataset,
+        trials=trials,
+        max_epochs=max_epochs,
+        time_budget_s=None if time_budget is None else parse_duration(time_budget, "--time-budget"),
+        metric=metric,
+        seed=seed,
+        name=name,
+        storage=storage,
+        address=address,
+        overrides=split_assignments(assignments or []),
+        scheduler=scheduler,
+        sampler=sampler,
+        cpus_per_trial=cpus_per_trial,
+        gpus_per_trial=gpus_per_trial,
+        max_concurrent=max_concurrent,
+        report_every_s=report_every,
+    )
+    return print_resolved(request) if dry_run else run(request)

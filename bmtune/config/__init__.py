@@ -1,0 +1,1 @@
+"""Configuration: frozen, closed models and search spaces; imports no torch and no Ray."""

@@ -1,0 +1,41 @@
+"""Errors that a user can meet: one root, one leaf per cause.
+
+Every message is one sentence that states the rule, the value found, the place and the way out.
+Commands print it and exit with `exit_code`; nothing has been written by then.
+"""
+
+
+class BmtuneError(Exception):
+    """The root of every error that bmtune raises for something a user can mend."""
+
+    exit_code = 2
+
+
+class ConfigError(BmtuneError):
+    """A configuration, a search space or a command-line value breaks a rule."""
+
+
+class DataError(BmtuneError):
+    """A data set is unknown, unreadable or unfit to train on."""
+
+
+class FormatError(BmtuneError):
+    """A file was written in a format, or a version of one, that this reader does not know."""
+
+
+class CheckpointError(BmtuneError):
+    """A checkpoint is missing or damaged."""
+
+
+class ResourceError(BmtuneError):
+    """More processors, GPUs or memory are asked for than there are."""
+
+
+class RunFolderError(BmtuneError):
+    """A run folder is missing, incomplete or already in use."""
+
+
+class SearchStoppedError(BmtuneError):
+    """A search stopped itself because going on could not help."""
+
+    exit_code = 1

@@ -1,0 +1,299 @@
+"""Records: the immutable lines that a search leaves behind, and the only state that it has.
+
+A records file holds one JSON object a line, each with a CRC-32 of its own text, and begins with a
+`RunStarted`. One process writes it and only ever appends; a last line that was cut off in the middle is dropped on
+reading, and damage anywhere else is an error that names the line.
+"""
+
+import json
+import os
+import re
+import time
+import zlib
+from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated
+from typing import Literal
+from typing import Protocol
+from typing import Self
+
+from pydantic import BaseModel
+from pydantic import ConfigDict
+from pydantic import Field
+from pydantic import JsonValue
+from pydantic import TypeAdapter
+from pydantic import ValidationError
+
+from bmtune.errors import FormatError
+
+FORMAT = "bmtune.records"
+VERSION = 1
+
+Metrics = dict[str, float]
+"""Measured values by metric name."""
+
+
+class _Line(BaseModel):
+    # Non-finite numbers travel as strings: JSON has no word for them, and a diverged trial must survive a round trip.
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+class Objective(_Line):
+    """What a search makes as good as it can."""
+
+    metric: str
+    mode: Literal["max", "min"]
+
+    def better(self, candidate: float, incumbent: float) -> bool:
+        """Whether `candidate` is strictly better than `incumbent`; NaN never is."""
+        return candidate > incumbent if self.mode == "max" else candidate < incumbent
+
+
+class RunStarted(_Line):
+    """The first line of a records file."""
+
+    kind: Literal["run_started"] = "run_started"
+    format: Literal["bmtune.records"] = "bmtune.records"
+    version: Literal[1] = 1
+    run: str
+    trainer: str
+    dataset: str
+    data_hash: str
+    """Hash of the data set's content, so that a run is never mixed with another data set's."""
+    objective: Objective
+    trials: int
+    """Trials that the search may start."""
+    max_epochs: int
+    """Epochs of the main phase in one trial's whole budget."""
+    seed: int
+    bmtune: str
+    """Version of the package that wrote the file."""
+    time: float
+    """Seconds since 1970."""
+
+
+class TrialStarted(_Line):
+    """A configuration was proposed; its trial exists from here on."""
+
+    kind: Literal["trial_started"] = "trial_started"
+    trial: int = Field(ge=0)
+    params: dict[str, JsonValue]
+    """Searched values by dotted path."""
+    seed: int
+    time: float
+
+
+class Epoch(_Line):
+    """One epoch of one trial; (trial, phase, epoch) is unique."""
+
+    kind: Literal["epoch"] = "epoch"
+    trial: int = Field(ge=0)
+    phase: str
+    epoch: int = Field(ge=1)
+    """Epochs of this phase, counted over the whole trial."""
+    budget: int = Field(ge=0)
+    """Epochs of the main phase done so far."""
+    metrics: Metrics
+    seconds: float
+    """Wall-clock time of this epoch."""
+    eligible: bool
+    """Whether this epoch may be the trial's best."""
+    best_epoch: int | None = None
+    """The best epoch of the main phase so far; None: none yet."""
+    best_metrics: Metrics | None = None
+
+
+class Rung(_Line):
+    """A trial reached a rung, and halving decided."""
+
+    kind: Literal["rung"] = "rung"
+    trial: int = Field(ge=0)
+    rung: int = Field(ge=1)
+    """Epochs of the main phase at which this rung lies."""
+    value: float | None
+    """The trial's value there; None: it had no epoch that may be best."""
+    decision: Literal["continue", "stop"]
+
+
+class CheckpointWritten(_Line):
+    """A checkpoint lies in the run folder."""
+
+    kind: Literal["checkpoint"] = "checkpoint"
+    trial: int = Field(ge=0)
+    which: Literal["best", "last"]
+    budget: int = Field(ge=0)
+    path: str
+    """Relative to the run folder."""
+
+
+Status = Literal["completed", "pruned", "failed"]
+
+
+class TrialFinished(_Line):
+    """A trial ended."""
+
+    kind: Literal["trial_finished"] = "trial_finished"
+    trial: int = Field(ge=0)
+    status: Status
+    reason: str
+    """Why, in words for a table."""
+    value: float | None = None
+    """The objective at the best epoch; None where the trial has none."""
+    best_epoch: int | None = None
+    best_metrics: Metrics | None = None
+    error: str | None = None
+    """The traceback, where an exception ended the trial."""
+    time: float
+
+
+class RunFinished(_Line):
+    """The search ended by itself (a run that was interrupted has no such line)."""
+
+    kind: Literal["run_finished"] = "run_finished"
+    reason: str
+    best: int | None
+    """Number of the winning trial."""
+    test_metrics: Metrics | None = None
+    """The winner's best epoch on the test rows."""
+    time: float
+
+
+Record = RunStarted | TrialStarted | Epoch | Rung | CheckpointWritten | TrialFinished | RunFinished
+_FRAME = re.compile(rb'\{"crc":"([0-9a-f]{8})","record":(.*)\}', re.DOTALL)
+_RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
+
+
+class Listener(Protocol):
+    """Whoever wants to hear of every record as it is written."""
+
+    def on_record(self, record: Record) -> None:
+        """Called once for each record, in order, after it was handed to the file."""
+
+
+def to_line(record: Record) -> bytes:
+    """The line of one record: `{"crc": "89abcdef", "record": {...}}` and a newline."""
+    body = record.model_dump_json().encode()
+    return b'{"crc":"%08x","record":%s}\n' % (zlib.crc32(body), body)
+
+
+def _from_line(line: bytes) -> Record:
+    """Raises ValueError for a line that is not what `to_line` wrote."""
+    framed = _FRAME.fullmatch(line)
+    if framed is None:
+        raise ValueError("it is not a record")
+    checksum, body = framed.groups()
+    if int(checksum, 16) != zlib.crc32(body):
+        raise ValueError("its checksum does not match")
+    return _RECORD.validate_json(body)
+
+
+@dataclass(frozen=True)
+class RecordsRead:
+    """What `read_records` found.
+
+    Attributes:
+        records: Every whole record, in order.
+        size: Bytes that they take in the file; whatever follows is a torn tail.
+        notice: One sentence about a torn tail that was dropped, or None.
+    """
+
+    records: tuple[Record, ...]
+    size: int
+    notice: str | None
+
+
+def read_records(path: Path) -> RecordsRead:
+    """Reads a records file.
+
+    Raises:
+        FormatError: The file is missing, of another format or version, or damaged before its last line.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise FormatError(f"a run must have a readable records file, but {path} is not: {error.strerror}") from error
+    records: list[Record] = []
+    size = 0
+    for number, line in _whole_lines(content):
+        if number == 1:
+            _check_format(line, path)
+        try:
+            records.append(_from_line(line))
+        except ValidationError as error:
+            raise FormatError(_damage(path, number, error.errors()[0]["msg"])) from error
+        except ValueError as error:
+            raise FormatError(_damage(path, number, str(error))) from error
+        size += len(line) + 1
+    torn = len(content) - size
+    notice = f"{path}: the last line was cut off after {torn} bytes and is left out" if torn else None
+    return RecordsRead(tuple(records), size, notice)
+
+
+def _whole_lines(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """Numbered lines (from 1) that end in a newline, without it."""
+    return enumerate(content.split(b"\n")[:-1], start=1)
+
+
+def _damage(path: Path, number: int, reason: str) -> str:
+    return (
+        f"every line of a records file must be whole, but line {number} of {path} is damaged ({reason}); "
+        "restore the file from a copy"
+    )
+
+
+def _check_format(line: bytes, path: Path) -> None:
+    try:
+        record = json.loads(line)["record"]
+        name, version = record.get("format"), record.get("version")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise FormatError(_damage(path, 1, "it is not a record")) from error
+    if (name, version) != (FORMAT, VERSION):
+        raise FormatError(
+            f"records must have the format {FORMAT} version {VERSION}, but {path} has {name} version {version}; "
+            "read it with the version of bmtune that wrote it"
+        )
+
+
+class RecordWriter:
+    """Appends records to a file; one writer a file.
+
+    Every record is handed to the operating system as soon as it is written and reaches the disk at most
+    `sync_every_s` seconds later, or at once after `sync`.
+    """
+
+    def __init__(self, path: Path, sync_every_s: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
+        """Opens `path` for appending; a torn tail must have been cut off before."""
+        self._file = path.open("ab", buffering=0)
+        self._sync_every_s = sync_every_s
+        self._clock = clock
+        self._synced = clock()
+
+    def write(self, record: Record) -> None:
+        """Appends one record."""
+        self._file.write(to_line(record))
+        if self._clock() - self._synced >= self._sync_every_s:
+            self.sync()
+
+    def sync(self) -> None:
+        """Returns when everything written so far is on the disk."""
+        os.fsync(self._file.fileno())
+        self._synced = self._clock()
+
+    def close(self) -> None:
+        """Syncs and closes the file."""
+        if not self._file.closed:
+            self.sync()
+            self._file.close()
+
+    def __enter__(self) -> Self:
+        """The writer itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Closes the file."""
+        self.close()

@@ -1,0 +1,1 @@
+"""Reports: what the records of a run say, on a terminal, in a log and as data."""

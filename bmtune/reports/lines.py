@@ -1,0 +1,126 @@
+"""Progress for a log: one line an event, and few events."""
+
+import math
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from bmtune.records import Epoch
+from bmtune.records import Record
+from bmtune.records import RunFinished
+from bmtune.records import RunStarted
+from bmtune.records import TrialFinished
+from bmtune.reports.progress import RunProgress
+from bmtune.reports.progress import TrialProgress
+from bmtune.reports.wording import duration
+from bmtune.reports.wording import metrics
+from bmtune.reports.wording import number
+from bmtune.reports.wording import params
+from bmtune.reports.wording import plural
+
+# A young search finds a new best many times a second; a log needs the latest of them now and then.
+SECONDS_BETWEEN_BESTS = 5.0
+
+_AIMS = {"max": "highest", "min": "lowest"}
+
+
+class LineProgress:
+    """Listens to records and writes a line for each event that a reader of a log wants to know.
+
+    Args:
+        write: Takes one line without its newline.
+        clock: Seconds that never run backwards.
+    """
+
+    def __init__(self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._write = write
+        self._clock = clock
+        self._began = clock()
+        self._looked_at = -math.inf
+        self._told_best: float | None = None
+        self._progress = RunProgress()
+
+    def __enter__(self) -> Self:
+        """Says what happens until the first record comes."""
+        self._say("starting Ray and its workers")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing is left to do."""
+
+    def on_record(self, record: Record) -> None:
+        """Writes the lines that this record gives rise to, if any."""
+        self._progress.on_record(record)
+        match record:
+            case RunStarted():
+                self._say(_start_of_run(record))
+            case Epoch():
+                self._first_epoch(record)
+            case TrialFinished():
+                self._say(self._end_of_trial(record))
+            case RunFinished():
+                self._tell_best(now=True)
+                self._say(end_of_run(record, self._progress, self._clock() - self._began))
+        if isinstance(record, Epoch | TrialFinished):
+            self._tell_best(now=False)
+
+    def _say(self, text: str) -> None:
+        self._write(f"[{duration(self._clock() - self._began):>8}] {text}")
+
+    def _first_epoch(self, record: Epoch) -> None:
+        if self._progress.num_epochs == 1:
+            self._say(
+                f"first epoch: trial {record.trial}, phase {record.phase}, {metrics(record.metrics)} "
+                f"in {record.seconds:.2g} s"
+            )
+
+    def _end_of_trial(self, record: TrialFinished) -> str:
+        trial = self._progress.trials[record.trial]
+        done = self._progress.count("completed") + self._progress.count("pruned") + self._progress.count("failed")
+        total = self._progress.started.trials if self._progress.started else done
+        value = self._progress.value(trial)
+        outcome = "" if value is None else f" at {self._metric()} {number(value)}"
+        return f"{done}/{total}: trial {record.trial} {record.status}{outcome} after {_epochs(trial)} ({record.reason})"
+
+    def _tell_best(self, *, now: bool) -> None:
+        if not now and self._clock() - self._looked_at < SECONDS_BETWEEN_BESTS:
+            return
+        self._looked_at = self._clock()
+        ranked = self._progress.ranked()
+        value = self._progress.value(ranked[0]) if ranked else None
+        if value is not None and value != self._told_best:
+            self._told_best = value
+            self._say(f"best so far: {describe(ranked[0], self._metric())}: {params(ranked[0].params)}")
+
+    def _metric(self) -> str:
+        return self._progress.started.objective.metric if self._progress.started else ""
+
+
+def _start_of_run(record: RunStarted) -> str:
+    aim = f"{_AIMS[record.objective.mode]} {record.objective.metric}"
+    return (
+        f"run {record.run}: {record.trainer} on {record.dataset}, {aim}, "
+        f"at most {plural(record.trials, 'trial')} of {plural(record.max_epochs, 'epoch')}, seed {record.seed}"
+    )
+
+
+def _epochs(trial: TrialProgress) -> str:
+    return plural(trial.budget, "epoch")
+
+
+def describe(trial: TrialProgress, metric: str) -> str:
+    """`trial 7, fid 3.02e-04, acc 0.9955 at epoch 12`."""
+    return f"trial {trial.trial}, {metrics(trial.best_metrics or {}, metric)} at epoch {trial.best_epoch}"
+
+
+def end_of_run(record: RunFinished, progress: RunProgress, seconds: float) -> str:
+    """The last line of a run: why it ended and how its trials did."""
+    states = ", ".join(f"{progress.count(state)} {state}" for state in ("completed", "pruned", "failed"))
+    test = f"; the best on the test rows: {metrics(record.test_metrics)}" if record.test_metrics else ""
+    return (
+        f"finished ({record.reason}): {plural(len(progress.trials), 'trial')} ({states}), "
+        f"{plural(progress.num_epochs, 'epoch')} in {duration(seconds)}{test}"
+    )

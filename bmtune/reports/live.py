@@ -1,0 +1,134 @@
+"""Progress on a terminal: one table that is drawn a few times a second, however fast records come."""
+
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.console import Group
+from rich.console import RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from bmtune.records import Record
+from bmtune.reports.lines import describe
+from bmtune.reports.lines import end_of_run
+from bmtune.reports.progress import RunProgress
+from bmtune.reports.progress import TrialProgress
+from bmtune.reports.wording import duration
+from bmtune.reports.wording import metrics
+from bmtune.reports.wording import number
+from bmtune.reports.wording import plural
+
+REFRESHES_PER_SECOND = 4
+
+# Below this width a table keeps only what names a trial and how it does.
+NARROW = 72
+
+# Lines that the head and the frame of the table take.
+_LINES_AROUND_TRIALS = 7
+
+
+class LiveProgress:
+    """Listens to records and keeps a table of the run on a terminal while its context is open.
+
+    Records only change the tally; the table is drawn from it on a clock of its own, so that thousands of
+    epochs a second cost nothing here.
+    """
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console = console
+        self._clock = clock
+        self._began = clock()
+        self._progress = RunProgress()
+        # Drawing happens on rich's thread while records come in on the search's.
+        self._lock = threading.Lock()
+        self._live = Live(
+            get_renderable=self.render,
+            console=console,
+            refresh_per_second=REFRESHES_PER_SECOND,
+            vertical_overflow="crop",
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+
+    def on_record(self, record: Record) -> None:
+        """Adds one record to the tally; nothing is drawn."""
+        with self._lock:
+            self._progress.on_record(record)
+
+    def __enter__(self) -> Self:
+        """Begins to draw."""
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Draws the last state and leaves it on the terminal; a run that never began leaves nothing."""
+        self._live.transient = self._progress.started is None
+        self._live.stop()
+
+    def render(self) -> RenderableType:
+        """The table as of now."""
+        with self._lock:
+            return self._render(self._clock() - self._began)
+
+    def _render(self, elapsed: float) -> RenderableType:
+        progress = self._progress
+        if progress.started is None:
+            return Text(f"starting Ray and its workers, {duration(elapsed)} ...", style="dim")
+        head = [self._headline(elapsed), self._best_line()]
+        if progress.finished is not None:
+            return Group(*head, Text(end_of_run(progress.finished, progress, elapsed)))
+        return Group(*head, self._table(progress.started.objective.metric, progress.started.max_epochs))
+
+    def _headline(self, elapsed: float) -> Text:
+        progress = self._progress
+        assert progress.started is not None
+        ended = sum(trial.state != "running" for trial in progress.trials.values())
+        parts = [
+            f"{progress.started.run}: {ended}/{plural(progress.started.trials, 'trial')}",
+            *(f"{progress.count(state)} {state}" for state in ("running", "pruned", "failed")),
+            f"{progress.num_epochs / max(elapsed, 1e-9):.1f} epochs/s",
+            duration(elapsed),
+        ]
+        if 0 < ended < progress.started.trials:
+            parts.append(f"about {duration(elapsed / ended * (progress.started.trials - ended))} left")
+        return Text(", ".join(parts), style="bold")
+
+    def _best_line(self) -> Text:
+        ranked = self._progress.ranked()
+        if not ranked or self._progress.started is None:
+            return Text("best so far: none yet", style="dim")
+        return Text(f"best so far: {describe(ranked[0], self._progress.started.objective.metric)}", style="green")
+
+    def _table(self, metric: str, max_epochs: int) -> Table:
+        narrow = self._console.width < NARROW
+        table = Table(box=None, pad_edge=False, expand=False, header_style="dim")
+        table.add_column("trial", justify="right")
+        if not narrow:
+            table.add_column("phase")
+        table.add_column("epoch", justify="right")
+        table.add_column(f"best {metric}", justify="right")
+        if not narrow:
+            table.add_column("latest", no_wrap=True, overflow="ellipsis")
+        running = [trial for trial in self._progress.trials.values() if trial.state == "running"]
+        shown = running[: max(1, self._console.height - _LINES_AROUND_TRIALS)]
+        for trial in shown:
+            table.add_row(*self._row(trial, metric, max_epochs, narrow=narrow))
+        if len(running) > len(shown):
+            table.add_row("...", *[""] * (len(table.columns) - 2), f"{len(running) - len(shown)} more")
+        return table
+
+    def _row(self, trial: TrialProgress, metric: str, max_epochs: int, *, narrow: bool) -> list[str]:
+        value = self._progress.value(trial)
+        best = "-" if value is None else number(value)
+        # The epochs of a `pre` phase do not count towards the budget, so they have no "of how many".
+        epoch = f"{trial.budget}/{max_epochs}" if trial.budget else str(trial.epoch or "-")
+        if narrow:
+            return [str(trial.trial), epoch, best]
+        return [str(trial.trial), trial.phase or "starting", epoch, best, metrics(trial.metrics, metric)]

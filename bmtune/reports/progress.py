@@ -1,0 +1,134 @@
+"""A run as its records tell it: one mutable tally that live table, log lines and summaries share."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from dataclasses import field
+from typing import Literal
+
+from pydantic import JsonValue
+
+from bmtune.records import CheckpointWritten
+from bmtune.records import Epoch
+from bmtune.records import Objective
+from bmtune.records import Record
+from bmtune.records import RunFinished
+from bmtune.records import Rung
+from bmtune.records import RunStarted
+from bmtune.records import TrialFinished
+from bmtune.records import TrialStarted
+
+TrialState = Literal["running", "completed", "pruned", "failed"]
+
+
+@dataclass
+class TrialProgress:
+    """What is known of one trial.
+
+    Attributes:
+        trial: Its number, from 0.
+        params: Searched values by dotted path.
+        seed: Seed of this trial.
+        state: Running until a record says how it ended.
+        reason: Why it ended, in words.
+        phase: Phase of the latest epoch; None before the first.
+        epoch: The latest epoch, counted within its phase.
+        budget: Epochs of the main phase so far.
+        metrics: Values of the latest epoch by metric name.
+        best_epoch: Epoch of the main phase with the best objective; None where there is none.
+        best_metrics: Values at that epoch.
+        stopped: Whether halving stopped it at a rung.
+        checkpoint: Folder of the best checkpoint relative to the run folder, or None.
+    """
+
+    trial: int
+    params: dict[str, JsonValue]
+    seed: int
+    state: TrialState = "running"
+    reason: str = ""
+    phase: str | None = None
+    epoch: int = 0
+    budget: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+    best_epoch: int | None = None
+    best_metrics: dict[str, float] | None = None
+    stopped: bool = False
+    checkpoint: str | None = None
+
+
+class RunProgress:
+    """Listens to records and adds them up.
+
+    Attributes:
+        started: The first record; None before it came.
+        finished: The last record of a search that ended by itself, else None.
+        trials: Every trial by number, in order of their start.
+        num_epochs: Epochs of all trials and phases.
+    """
+
+    def __init__(self, records: Iterable[Record] = ()) -> None:
+        self.started: RunStarted | None = None
+        self.finished: RunFinished | None = None
+        self.trials: dict[int, TrialProgress] = {}
+        self.num_epochs = 0
+        for record in records:
+            self.on_record(record)
+
+    def on_record(self, record: Record) -> None:
+        """Adds one record."""
+        match record:
+            case RunStarted():
+                self.started, self.finished = record, None
+            case TrialStarted():
+                self.trials[record.trial] = TrialProgress(record.trial, record.params, record.seed)
+            case Epoch():
+                self._add_epoch(record)
+            case Rung(decision="stop"):
+                self.trials[record.trial].stopped = True
+            case CheckpointWritten(which="best"):
+                self.trials[record.trial].checkpoint = record.path
+            case TrialFinished():
+                self._end_trial(record)
+            case RunFinished():
+                self.finished = record
+
+    def _add_epoch(self, record: Epoch) -> None:
+        trial = self.trials[record.trial]
+        trial.phase, trial.epoch, trial.budget = record.phase, record.epoch, record.budget
+        trial.metrics = record.metrics
+        trial.best_epoch, trial.best_metrics = record.best_epoch, record.best_metrics
+        self.num_epochs += 1
+
+    def _end_trial(self, record: TrialFinished) -> None:
+        trial = self.trials[record.trial]
+        trial.state, trial.reason = record.status, record.reason
+        if record.best_metrics is not None:
+            trial.best_epoch, trial.best_metrics = record.best_epoch, record.best_metrics
+
+    def count(self, state: TrialState) -> int:
+        """How many trials are in `state`."""
+        return sum(trial.state == state for trial in self.trials.values())
+
+    def value(self, trial: TrialProgress) -> float | None:
+        """The objective at the trial's best epoch; None where it has none, or none that is finite."""
+        if self.started is None or trial.best_metrics is None:
+            return None
+        value = trial.best_metrics.get(self.started.objective.metric)
+        return value if value is not None and math.isfinite(value) else None
+
+    def ranked(self) -> list[TrialProgress]:
+        """All trials that did not fail and have a value, best first.
+
+        Trials that halving stopped come after all others, whatever their value: a lucky early epoch of a
+        trial that was the worse one at its rung does not win. Of equals the earlier trial comes first.
+        """
+        if self.started is None:
+            return []
+        sign = _sign(self.started.objective)
+        measured = [(self.value(trial), trial) for trial in self.trials.values() if trial.state != "failed"]
+        known = [(trial.stopped, sign * value, trial) for value, trial in measured if value is not None]
+        return [trial for *_, trial in sorted(known, key=lambda entry: (*entry[:2], entry[2].trial))]
+
+
+def _sign(objective: Objective) -> int:
+    return -1 if objective.mode == "max" else 1

@@ -1,0 +1,109 @@
+"""A run folder as data: the best trials and how all trials did, while a run goes on, after it ended or was killed.
+
+The records decide. Where the run wrote `best.yaml`, the winner comes from there, with its test metrics;
+where it did not, everything is rebuilt from `records.jsonl` and `search.yaml`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bmtune.config.best import BestEntry
+from bmtune.config.best import BestFile
+from bmtune.config.best import ObjectiveEntry
+from bmtune.config.best import TrialCounts
+from bmtune.config.best import read_best
+from bmtune.config.paths import with_values
+from bmtune.config.space import SearchSpace
+from bmtune.config.space import load_space
+from bmtune.errors import RunFolderError
+from bmtune.records import read_records
+from bmtune.reports.progress import RunProgress
+from bmtune.reports.progress import TrialProgress
+
+RECORDS_FILE = "records.jsonl"
+SEARCH_FILE = "search.yaml"
+BEST_FILE = "best.yaml"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run found so far.
+
+    Attributes:
+        best: The content of `best.yaml`, whether or not it was written.
+        top: The best trials, the winner first.
+        finished: Whether the search ended by itself.
+        notice: One sentence about a damaged end of the records that was left out, or None.
+    """
+
+    best: BestFile
+    top: tuple[BestEntry, ...]
+    finished: bool
+    notice: str | None
+
+
+def summarize(run: Path, num_top: int = 1) -> Summary:
+    """The summary of a run folder.
+
+    Args:
+        run: The folder.
+        num_top: Most trials in `top`.
+
+    Raises:
+        RunFolderError: The folder holds no run, or no trial of it has been measured yet.
+        FormatError: A file has a format or a version that this release does not read.
+        ConfigError: `search.yaml` or `best.yaml` was edited and breaks a rule.
+    """
+    if not (run / RECORDS_FILE).is_file():
+        raise RunFolderError(
+            f"a run must be a folder with {RECORDS_FILE}, but {run} is not; give the folder that a search wrote"
+        )
+    read = read_records(run / RECORDS_FILE)
+    progress = RunProgress(read.records)
+    ranked = progress.ranked()[:num_top]
+    if progress.started is None or not ranked:
+        raise RunFolderError(
+            f"a run must have a trial with a finished epoch of its main phase, but {run} has "
+            f"{len(progress.trials)} trials and none of them has; wait, or search again"
+        )
+    space = load_space(run / SEARCH_FILE)
+    top = tuple(_entry(progress, trial, space) for trial in ranked)
+    if (run / BEST_FILE).is_file():
+        best = read_best(run / BEST_FILE)
+        top = tuple(best.best if entry.trial == best.best.trial else entry for entry in top)
+    else:
+        best = _rebuilt(progress, top[0])
+    return Summary(best, top, progress.finished is not None, read.notice)
+
+
+def _entry(progress: RunProgress, trial: TrialProgress, space: SearchSpace) -> BestEntry:
+    value = progress.value(trial)
+    assert value is not None
+    assert trial.best_epoch is not None
+    return BestEntry(
+        trial=trial.trial,
+        value=value,
+        epoch=trial.best_epoch,
+        metrics=trial.best_metrics or {},
+        config=with_values(space.configure(trial.params), {"seed": trial.seed}, space.source),
+        # A search that is killed between an epoch and the line about its checkpoint still wrote the checkpoint here.
+        checkpoint=trial.checkpoint or f"checkpoints/trial-{trial.trial:05d}/best",
+    )
+
+
+def _rebuilt(progress: RunProgress, best: BestEntry) -> BestFile:
+    started = progress.started
+    assert started is not None
+    return BestFile(
+        run=started.run,
+        trainer=started.trainer,
+        dataset=started.dataset,
+        objective=(ObjectiveEntry(metric=started.objective.metric, mode=started.objective.mode),),
+        best=best,
+        trials=TrialCounts(
+            total=len(progress.trials),
+            completed=progress.count("completed"),
+            pruned=progress.count("pruned"),
+            failed=progress.count("failed"),
+        ),
+    )

@@ -1,0 +1,1 @@
+"""The search: Optuna proposes, Ray Tune runs, halving stops, records remember."""

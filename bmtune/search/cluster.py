@@ -1,0 +1,173 @@
+"""The Ray cluster of a search: one of its own on loopback, or one that exists."""
+
+import logging
+import os
+import secrets
+import shutil
+import tempfile
+import threading
+from types import TracebackType
+from typing import Any
+from typing import Self
+
+from bmtune.config.space import RunSettings
+from bmtune.errors import ResourceError
+
+ENVIRONMENT = {
+    # Tune's own output, loggers, state snapshots, change of directory and signal handler are not wanted: records,
+    # listeners and the driver take their place.
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_TRAIN_V2_ENABLED": "0",
+    "RAY_DEDUP_LOGS": "0",
+}
+"""Environment of this process and of those that Ray starts from it."""
+
+
+def loopback_environment() -> dict[str, str]:
+    """What makes a cluster of one's own private; Ray reads it when it is imported.
+
+    Whoever reaches a port of Ray runs code (CVE-2023-48022). Ray 2.60 listens on every interface of a machine that has a
+    network card, whatever `_node_ip_address` says, unless it believes to be on a laptop's operating system.
+    The token is known to this process and its children only; by itself Ray would leave one in the home folder.
+    """
+    return {
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    }
+
+
+LOCAL_OPTIONS: dict[str, Any] = {
+    "address": "local",
+    "include_dashboard": False,
+    "_node_ip_address": "127.0.0.1",
+    "log_to_driver": False,
+    "logging_level": logging.ERROR,
+}
+"""Options of `ray.init` for a cluster of one's own: silent, on loopback, without a dashboard."""
+
+
+class Cluster:
+    """A connection to Ray that begins in the background.
+
+    Connecting takes seconds in which this process mostly waits; the caller reads its data meanwhile.
+    """
+
+    def __init__(self, address: str | None) -> None:
+        """Begins to connect.
+
+        Args:
+            address: A cluster to join ("auto", "ray://...", "host:port"); None starts one on this machine.
+        """
+        self._address = address
+        self._temporary: str | None = None
+        self._owned = False
+        self._error: Exception | None = None
+        wanted = ENVIRONMENT | (loopback_environment() if address is None else {})
+        for name, value in wanted.items():
+            os.environ.setdefault(name, value)
+        self._connected = threading.Event()
+        self._released = threading.Event()
+        self._thread = threading.Thread(target=self._hold, name="ray", daemon=True)
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Returns when connected.
+
+        Raises:
+            ResourceError: There is no such cluster, or Ray does not start.
+        """
+        self._connected.wait()
+        if self._error is not None:
+            target = self._address or "this machine"
+            text = " ".join(str(self._error).split())
+            raise ResourceError(
+                f"a search needs Ray, but {target} gives none: {text}; check --address, or leave it away"
+            ) from self._error
+
+    def _hold(self) -> None:
+        """Connects, and lives until `close`: Linux ends Ray's processes with the thread that started them."""
+        try:
+            self._start()
+        except Exception as error:  # noqa: BLE001 - handed to `wait`, in the thread that can report it
+            self._error = error
+        self._connected.set()
+        self._released.wait()
+
+    def _start(self) -> None:
+        # Imported here: the import alone takes seconds, and belongs in this thread.
+        import ray
+        import ray.tune  # noqa: F401
+
+        # Tune logs trials that it was told to stop as errors; errors that matter reach the driver as exceptions.
+        for name in ("ray.tune", "ray.train"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        if ray.is_initialized():
+            return
+        if self._address is None:
+            self._temporary = tempfile.mkdtemp(prefix="bmtune-ray-")
+            ray.init(**LOCAL_OPTIONS, _temp_dir=self._temporary)
+        else:
+            ray.init(address=self._address, log_to_driver=False, logging_level=logging.ERROR)
+        self._owned = True
+
+    def close(self) -> None:
+        """Disconnects; a cluster of one's own ends, and its files are removed."""
+        self._connected.wait()
+        if self._owned:
+            import ray
+
+            ray.shutdown()
+        self._released.set()
+        self._thread.join()
+        if self._temporary is not None:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        """The cluster, perhaps not yet connected."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Disconnects."""
+        self.close()
+
+
+def check_resources(run: RunSettings) -> int:
+    """How many trials there is room for at once, on the connected cluster.
+
+    Raises:
+        ResourceError: One trial fits on no node.
+    """
+    import ray
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    rooms = {
+        "CPU": (run.cpus_per_trial, "processors", "--cpus-per-trial"),
+        "GPU": (run.gpus_per_trial, "GPUs", "--gpus-per-trial"),
+    }
+    for name, (asked, words, option) in rooms.items():
+        most = max((node.get(name, 0) for node in nodes), default=0)
+        if asked > most:
+            total = sum(node.get(name, 0) for node in nodes)
+            raise ResourceError(
+                f"a trial must fit on one machine, but it asks for {asked:g} {words} and there are {total:g}"
+                f"{f', at most {most:g} on one machine' if len(nodes) > 1 else ''} (command line: {option}); "
+                "ask for fewer"
+            )
+    return max(1, sum(_fitting(node, run) for node in nodes))
+
+
+def _fitting(node: dict[str, float], run: RunSettings) -> int:
+    by_cpu = int(node.get("CPU", 0) // run.cpus_per_trial)
+    if not run.gpus_per_trial:
+        return by_cpu
+    each = run.gpus_per_trial
+    gpus = node.get("GPU", 0)
+    return min(by_cpu, int(gpus // each) if each >= 1 else int(gpus) * int(1 / each + 1e-6))

@@ -1,0 +1,23 @@
+"""The whole of `bmtune search`: check, connect, run. Light to import: what is heavy is loaded once it is needed."""
+
+from bmtune.records import Listener
+from bmtune.search.cluster import Cluster
+from bmtune.search.outcome import SearchOutcome
+from bmtune.search.request import SearchRequest
+from bmtune.search.resolve import check_data
+from bmtune.search.resolve import resolve_options
+
+
+def search(request: SearchRequest, listener: Listener) -> SearchOutcome:
+    """Checks a request and runs it; Ray starts while the data are read.
+
+    Raises:
+        BmtuneError: The request breaks a rule (nothing is written then), or the search stopped itself.
+    """
+    resolved = resolve_options(request)
+    with Cluster(resolved.address) as cluster:
+        resolved = check_data(resolved)
+        # Imported here: Optuna and Ray take seconds, in which Ray's own processes start.
+        from bmtune.search.driver import run_search
+
+        return run_search(resolved, listener, cluster)

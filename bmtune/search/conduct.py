@@ -1,0 +1,98 @@
+"""What a search does when a trial begins, reports and ends: decisions over the state, written as records."""
+
+import re
+import time
+from collections.abc import Callable
+from collections.abc import Sequence
+
+from bmtune.records import Epoch
+from bmtune.records import Rung
+from bmtune.records import Status
+from bmtune.records import TrialFinished
+from bmtune.records import TrialStarted
+from bmtune.search.halving import Decision
+from bmtune.search.ledger import Ledger
+from bmtune.search.proposals import derived_seed
+from bmtune.search.proposals import propose
+from bmtune.search.state import FinishedTrial
+from bmtune.search.trial_run import TrialReport
+
+ALIKE_LIMIT = 3
+"""A search whose first so many trials all fail alike has no reason to go on."""
+
+Clock = Callable[[], float]
+
+
+def begin_trial(ledger: Ledger, clock: Clock = time.time) -> TrialStarted | None:
+    """Starts the next trial; None when all were started."""
+    state = ledger.state
+    space = state.space
+    if state.num_started >= space.budget.trials:
+        return None
+    params = propose(state.study, space, space.run.seed)
+    number = state.num_started
+    started = TrialStarted(trial=number, params=params, seed=derived_seed(space.run.seed, number), time=clock())
+    ledger.record(started)
+    return started
+
+
+def take_report(ledger: Ledger, number: int, report: TrialReport, clock: Clock = time.time) -> Decision:
+    """Records a trial's report, lets halving decide at a rung, and says whether the trial goes on."""
+    for epoch in report.epochs:
+        # A trial that went on from a checkpoint repeats epochs that were recorded already.
+        if not ledger.state.has_epoch(number, epoch.phase, epoch.epoch):
+            _take_epoch(ledger, epoch)
+    for checkpoint in report.checkpoints:
+        ledger.record(checkpoint)
+    if report.end is not None:
+        end_trial(ledger, number, report.end.status, report.end.reason, error=report.end.error, clock=clock)
+        return "stop"
+    stopped_at = ledger.state.running[number].stopped_at
+    if stopped_at is not None:
+        end_trial(ledger, number, "pruned", f"stopped at rung {stopped_at}", clock=clock)
+        ledger.sync()
+        return "stop"
+    return "continue"
+
+
+def _take_epoch(ledger: Ledger, epoch: Epoch) -> None:
+    state = ledger.state
+    before = state.running[epoch.trial].budget
+    ledger.record(epoch)
+    if state.space.run.scheduler == "none" or epoch.budget <= before or epoch.budget not in state.rung_values:
+        return
+    value = state.value_of(state.running[epoch.trial])
+    decision = state.decision_at(epoch.budget, value)
+    ledger.record(Rung(trial=epoch.trial, rung=epoch.budget, value=value, decision=decision))
+
+
+def end_trial(
+    ledger: Ledger, number: int, status: Status, reason: str, *, error: str | None = None, clock: Clock = time.time
+) -> None:
+    """Records how a trial ended; its value is that of its best epoch, and a failed one has none."""
+    trial = ledger.state.running[number]
+    value = ledger.state.value_of(trial)
+    if status == "completed" and value is None:
+        status, reason = "failed", f"no epoch could be the best: {reason}"
+    ledger.record(
+        TrialFinished(
+            trial=number,
+            status=status,
+            reason=reason,
+            value=None if status == "failed" else value,
+            best_epoch=trial.best_epoch,
+            best_metrics=trial.best_metrics,
+            error=error,
+            time=clock(),
+        )
+    )
+
+
+def failing_alike(finished: Sequence[FinishedTrial]) -> str | None:
+    """Why the first trials to end all failed, where they all failed for the same reason; else None."""
+    first = finished[:ALIKE_LIMIT]
+    if len(first) < ALIKE_LIMIT or any(trial.end.status != "failed" for trial in first):
+        return None
+    # Numbers in a message differ between trials that fail alike: shapes, sizes, losses.
+    reasons = {re.sub(r"[\d.]+", "#", trial.end.reason) for trial in first}
+    return first[0].end.reason if len(reasons) == 1 else None

@@ -1,0 +1,137 @@
+"""Runs a search from its first record to its last."""
+
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version
+from pathlib import Path
+
+from bmtune.config.yaml_text import dump
+from bmtune.errors import SearchStoppedError
+from bmtune.records import Listener
+from bmtune.records import RecordWriter
+from bmtune.records import RunFinished
+from bmtune.records import RunStarted
+from bmtune.search.adapters import SearchStopper
+from bmtune.search.cluster import Cluster
+from bmtune.search.cluster import check_resources
+from bmtune.search.conduct import end_trial
+from bmtune.search.ledger import Ledger
+from bmtune.search.outcome import SearchOutcome
+from bmtune.search.resolve import ResolvedSearch
+from bmtune.search.solo import on_test_rows
+from bmtune.search.state import SearchState
+from bmtune.search.trainable import BornTrial
+from bmtune.search.tune_loop import run_trials
+from bmtune.search.view import STUDY_FILE
+from bmtune.search.view import StudyView
+from bmtune.search.winner import OnTestRows
+from bmtune.search.winner import counts
+from bmtune.search.winner import keep_winner
+
+RECORDS_FILE = "records.jsonl"
+SEARCH_FILE = "search.yaml"
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What trains and measures.
+
+    Attributes:
+        trainable: The class that Tune runs for each trial.
+        on_test_rows: Measures the winner.
+    """
+
+    trainable: type[BornTrial] = BornTrial
+    on_test_rows: OnTestRows = on_test_rows
+
+
+SOLO = Backend()
+
+
+def run_search(
+    resolved: ResolvedSearch, listener: Listener, cluster: Cluster | None = None, backend: Backend = SOLO
+) -> SearchOutcome:
+    """Runs a search.
+
+    Args:
+        resolved: The search, with its data checked.
+        listener: Hears of every record.
+        cluster: A connection that has begun; None begins one.
+        backend: What trains and measures.
+
+    Raises:
+        ResourceError: One trial fits on no machine.
+        SearchStoppedError: The first trials all failed alike, or no trial could be measured.
+    """
+    with cluster or Cluster(resolved.address) as connected:
+        connected.wait()
+        room = check_resources(resolved.space.run)
+        outcome, stopper = _recorded(resolved, listener, min(room, resolved.space.run.max_concurrent or room), backend)
+    if stopper.failure is not None:
+        raise SearchStoppedError(
+            f"a search must have trials that can be trained, but {stopper.reason}; "
+            f"the tracebacks are in {resolved.run_folder / RECORDS_FILE}"
+        )
+    if outcome.best is None and not outcome.interrupted:
+        raise SearchStoppedError(
+            f"a search must end with a trial that could be measured, but of {outcome.counts.total} none was "
+            f"({outcome.counts.failed} failed); see {resolved.run_folder / RECORDS_FILE}"
+        )
+    return outcome
+
+
+def _recorded(
+    resolved: ResolvedSearch, listener: Listener, concurrent: int, backend: Backend
+) -> tuple[SearchOutcome, SearchStopper]:
+    """The search between its first record and its last."""
+    folder = resolved.run_folder
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / SEARCH_FILE).write_text(dump(resolved.to_mapping()), encoding="utf-8")
+    state = SearchState(resolved.space)
+    with RecordWriter(folder / RECORDS_FILE) as writer:
+        Ledger(state, writer, [listener]).record(_header(resolved, state))
+        with closing(StudyView(folder / STUDY_FILE, state)) as view:
+            ledger = Ledger(state, writer, [view, listener])
+            stopper = run_trials(resolved, ledger, concurrent, backend.trainable)
+            if not stopper.interrupted:
+                _end_running(ledger, stopper.reason)
+            best = keep_winner(state, folder, backend.on_test_rows)
+            if not stopper.interrupted:
+                ledger.record(_end(stopper, best.best.trial if best else None, best.best.metrics if best else {}))
+    return SearchOutcome(folder, best, counts(state), stopper.interrupted), stopper
+
+
+def _header(resolved: ResolvedSearch, state: SearchState) -> RunStarted:
+    space = resolved.space
+    return RunStarted(
+        run=Path(resolved.run_folder).name,
+        trainer=space.trainer,
+        dataset=resolved.dataset,
+        data_hash=resolved.data_hash,
+        objective=state.objective,
+        trials=space.budget.trials,
+        max_epochs=space.budget.max_epochs,
+        seed=space.run.seed,
+        bmtune=_version(),
+        time=time.time(),
+    )
+
+
+def _version() -> str:
+    try:
+        return version("bmtune")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _end_running(ledger: Ledger, reason: str | None) -> None:
+    """Ends the trials that were running when the search ended itself: what they reached counts."""
+    for number in list(ledger.state.running):
+        end_trial(ledger, number, "pruned", reason or "the search ended")
+
+
+def _end(stopper: SearchStopper, best: int | None, metrics: dict[str, float]) -> RunFinished:
+    test = {name.removeprefix("test/"): value for name, value in metrics.items() if name.startswith("test/")}
+    return RunFinished(reason=stopper.reason or "all trials ended", best=best, test_metrics=test, time=time.time())

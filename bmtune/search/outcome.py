@@ -1,0 +1,24 @@
+"""What a search came to."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bmtune.config.best import BestFile
+from bmtune.config.best import TrialCounts
+
+
+@dataclass(frozen=True)
+class SearchOutcome:
+    """The result of a search.
+
+    Attributes:
+        run_folder: Where everything lies.
+        best: The content of `best.yaml`; None where no trial could be measured.
+        counts: How the trials ended; one that was interrupted counts in the total only.
+        interrupted: Whether the user interrupted the search.
+    """
+
+    run_folder: Path
+    best: BestFile | None
+    counts: TrialCounts
+    interrupted: bool

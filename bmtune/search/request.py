@@ -1,0 +1,49 @@
+"""What a user asks of a search, before anything is checked."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """A search as it was asked for; None means: as the search space says.
+
+    Attributes:
+        trainer: Name of the recipe.
+        space: File of the search space; None: the one that comes with bmtune.
+        dataset: Name of the data set.
+        trials: Trials in all.
+        max_epochs: Epochs of the main phase in one trial's whole budget.
+        time_budget_s: Seconds after which the search ends.
+        metric: The objective.
+        seed: Seed of the proposals.
+        name: Name of the run; None: made from trainer, data set and time.
+        storage: Folder of all runs.
+        address: Ray cluster to join; None: one of its own on this machine.
+        overrides: (path, value as text) pairs that fix hyperparameters.
+        scheduler: "asha" or "none".
+        sampler: "tpe" or "random".
+        cpus_per_trial: Processors of one trial.
+        gpus_per_trial: GPUs of one trial, whole or 1/k.
+        max_concurrent: Trials at once.
+        report_every_s: Seconds between two reports of one trial; 0: a report after every epoch.
+    """
+
+    trainer: str
+    space: Path | None = None
+    dataset: str | None = None
+    trials: int | None = None
+    max_epochs: int | None = None
+    time_budget_s: float | None = None
+    metric: str | None = None
+    seed: int | None = None
+    name: str | None = None
+    storage: Path = Path("outputs")
+    address: str | None = None
+    overrides: tuple[tuple[str, str], ...] = ()
+    scheduler: str | None = None
+    sampler: str | None = None
+    cpus_per_trial: int | None = None
+    gpus_per_trial: float | None = None
+    max_concurrent: int | None = None
+    report_every_s: float | None = None

@@ -1,0 +1,212 @@
+"""From a request to a search in which everything was checked, before anything is written."""
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from typing import TypeVar
+
+from pydantic import BaseModel
+from pydantic import JsonValue
+from pydantic import ValidationError
+
+from bmtune.config.data import DATASETS
+from bmtune.config.dimensions import CategoricalDimension
+from bmtune.config.metrics import METRICS
+from bmtune.config.mistakes import clean
+from bmtune.config.mistakes import did_you_mean
+from bmtune.config.paths import COMMAND_LINE
+from bmtune.config.paths import get
+from bmtune.config.root import RECIPES
+from bmtune.config.space import Budget
+from bmtune.config.space import RunSettings
+from bmtune.config.space import SearchSpace
+from bmtune.config.space import checked
+from bmtune.config.space import default_space_path
+from bmtune.config.space import load_space
+from bmtune.config.space import main_settings
+from bmtune.config.space import pinned
+from bmtune.config.yaml_text import parse
+from bmtune.errors import ConfigError
+from bmtune.errors import DataError
+from bmtune.errors import ResourceError
+from bmtune.errors import RunFolderError
+from bmtune.search.request import SearchRequest
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_BATCH_SIZES: Mapping[str, tuple[str, ...]] = {
+    "classification": ("trainer.classification.batch_size",),
+    "gan": ("trainer.classification.batch_size", "trainer.ganstyle.retrain.batch_size"),
+}
+
+
+@dataclass(frozen=True)
+class ResolvedSearch:
+    """A search that can be run as it is.
+
+    Attributes:
+        space: The search space with every option of the request in it.
+        run_folder: Where the run is to be; it does not hold one yet.
+        address: Ray cluster to join, or None.
+        data_hash: Hash of the data set's content; empty until `check_data`.
+    """
+
+    space: SearchSpace
+    run_folder: Path
+    address: str | None
+    data_hash: str = ""
+
+    @property
+    def dataset(self) -> str:
+        """Name of the data set."""
+        return self.space.base.data.dataset
+
+    def to_mapping(self) -> dict[str, JsonValue]:
+        """The content of `search.yaml`: all that is needed to run the search again with `--space`."""
+        return self.space.to_mapping()
+
+
+def resolve(request: SearchRequest) -> ResolvedSearch:
+    """Checks a request wholly: options, space, run folder and data. Writes nothing.
+
+    Raises:
+        ConfigError: An option or the space breaks a rule.
+        DataError: The data set is unfit.
+        ResourceError: The resources of a trial are no possible ones.
+        RunFolderError: The run folder holds another run.
+    """
+    return check_data(resolve_options(request))
+
+
+def resolve_options(request: SearchRequest) -> ResolvedSearch:
+    """Everything that `resolve` checks without looking at the data: it imports no torch and takes milliseconds."""
+    space = load_space(request.space or default_space_path(request.trainer))
+    _check_trainer(request, space)
+    space = _with_overrides(_with_run(_with_budget(space, request), request), request)
+    gpus = _whole_or_part(space.run.gpus_per_trial)
+    space = replace(space, run=space.run.model_copy(update={"gpus_per_trial": gpus}))
+    folder = request.storage / (request.name or _default_name(space))
+    if request.name is not None and not re.fullmatch(r"[\w][\w.+-]*", request.name):
+        raise ConfigError(
+            f"a name must be letters, digits, '.', '_', '+' and '-', but got {request.name!r} "
+            f"({COMMAND_LINE}: --name); choose another"
+        )
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunFolderError(
+            f"a run needs a folder of its own, but {folder} holds something already; give another --name or --storage"
+        )
+    return ResolvedSearch(space, folder, request.address)
+
+
+def check_data(search: ResolvedSearch) -> ResolvedSearch:
+    """Loads the data set and checks that every searched configuration can train on it.
+
+    Raises:
+        DataError: The data are unfit, or fewer than a batch takes.
+    """
+    # Imported here: torch and scikit-learn take seconds, and a mistyped option should be told at once.
+    from bmtune.search.solo import load_data
+
+    space = search.space
+    data = load_data(space.base)
+    rows = len(data.splits["train"].y)
+    searched = dict(space.parameters)
+    for path in _BATCH_SIZES[space.trainer]:
+        largest = get(space.base, path)
+        if path in searched:
+            dimension = searched[path]
+            ends = dimension.choices if isinstance(dimension, CategoricalDimension) else (dimension.high,)
+            largest = max([largest, *ends])
+        if largest > rows:
+            key = f"parameters.{path}" if path in searched else f"base.{path}"
+            raise DataError(
+                f"a batch must not be larger than the training split, but {search.dataset} has {rows} training rows "
+                f"and a batch may take {largest} ({space.source}: {key}); lower it to at most {rows}"
+            )
+    return replace(search, data_hash=data.content_hash)
+
+
+def _check_trainer(request: SearchRequest, space: SearchSpace) -> None:
+    if request.trainer not in RECIPES:
+        default_space_path(request.trainer)
+    if space.trainer != request.trainer:
+        raise ConfigError(
+            f"the space must be one for the trainer, but {space.source} is for {space.trainer!r} and the trainer is "
+            f"{request.trainer!r} ({COMMAND_LINE}: TRAINER); give the other name, or another --space"
+        )
+
+
+def _with_budget(space: SearchSpace, request: SearchRequest) -> SearchSpace:
+    metric = space.objective
+    if request.metric is not None:
+        if request.metric not in METRICS:
+            raise ConfigError(
+                f"a metric must be one of {', '.join(METRICS)}, but got {request.metric!r} "
+                f"({COMMAND_LINE}: --metric); {did_you_mean(request.metric, METRICS)}"
+            )
+        metric = METRICS[request.metric]
+    given = {"trials": request.trials, "max_epochs": request.max_epochs}
+    raw = space.budget.model_dump() | {name: value for name, value in given.items() if value is not None}
+    if request.max_epochs is not None:
+        # A first rung behind the end of the budget only means that no trial is stopped.
+        raw["grace"] = max(1, min(raw["grace"], request.max_epochs))
+    budget = _validated(Budget, raw)
+    base = main_settings(space.base, space.trainer, metric, budget.max_epochs)
+    return replace(space, objective=metric, budget=budget, base=base)
+
+
+def _with_run(space: SearchSpace, request: SearchRequest) -> SearchSpace:
+    raw = space.run.model_dump()
+    given = {name: getattr(request, name) for name in raw}
+    return replace(
+        space, run=_validated(RunSettings, raw | {name: value for name, value in given.items() if value is not None})
+    )
+
+
+def _validated(model: type[Model], raw: dict[str, Any]) -> Model:
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        mistake = clean(error, model, COMMAND_LINE)
+        option = str(error.errors()[0]["loc"][0]).replace("_", "-") if error.errors()[0]["loc"] else ""
+        raise ConfigError(str(mistake).replace(f"{COMMAND_LINE}: ", f"{COMMAND_LINE}: --{option} ", 1)) from error
+
+
+def _with_overrides(space: SearchSpace, request: SearchRequest) -> SearchSpace:
+    if request.dataset is not None and request.dataset not in DATASETS:
+        raise ConfigError(
+            f"a data set must be one of {', '.join(DATASETS)}, but got {request.dataset!r} "
+            f"({COMMAND_LINE}: --dataset); {did_you_mean(request.dataset, DATASETS)}"
+        )
+    values: dict[str, Any] = {} if request.dataset is None else {"data.dataset": request.dataset}
+    for path, text in request.overrides:
+        values[path] = parse(text, f"{COMMAND_LINE}: --set {path}")
+    return pinned(space, values, COMMAND_LINE) if values else checked(space)
+
+
+def _whole_or_part(gpus: float) -> float:
+    """GPUs of one trial as Ray can place them: whole, or 1/k rounded down.
+
+    Ray adds fractions up across GPUs, so that trials with any other fraction can wait for ever.
+
+    Raises:
+        ResourceError: The number is neither.
+    """
+    if gpus == int(gpus):
+        return gpus
+    parts = max(2, round(1 / gpus)) if gpus < 1 else 0
+    if parts and abs(gpus * parts - 1) <= 5e-3:
+        return int(10_000 / parts) / 10_000
+    nearest = f"1/{parts} ({1 / parts:.4g})" if parts else f"{round(gpus)}"
+    raise ResourceError(
+        f"GPUs per trial must be a whole number or 1/k, but got {gpus:g} ({COMMAND_LINE}: --gpus-per-trial); "
+        f"the nearest is {nearest}"
+    )
+
+
+def _default_name(space: SearchSpace) -> str:
+    return f"{space.trainer}-{space.base.data.dataset}-{time.strftime('%Y%m%d-%H%M%S')}"

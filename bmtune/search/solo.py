@@ -1,0 +1,69 @@
+"""The real training behind a trial, with data sets that are loaded once a process."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+from torch import Tensor
+
+from bmtune.born import Cores
+from bmtune.born import get_embedding
+from bmtune.config.data import DataConfig
+from bmtune.config.root import TrialConfig
+from bmtune.data import DataHandler
+from bmtune.search.trial_run import Saved
+from bmtune.training import EpochReport
+from bmtune.training import advance
+from bmtune.training import from_checkpoint
+from bmtune.training import main_best
+from bmtune.training import make_problem
+from bmtune.training import start
+from bmtune.training import test_metrics
+from bmtune.training import to_checkpoint
+
+
+@lru_cache(maxsize=4)
+def _load(data: DataConfig, interval: tuple[float, float]) -> DataHandler:
+    return DataHandler(data, interval)
+
+
+def load_data(config: TrialConfig) -> DataHandler:
+    """The data set of a configuration; the same object for all that determines the same content.
+
+    Raises:
+        DataError: The data are unfit to train on.
+    """
+    return _load(config.data, get_embedding(config.born.embedding).interval)
+
+
+class SoloTraining:
+    """A trial trained on its own; see `Training`."""
+
+    def __init__(self, config: TrialConfig, device: str, saved: Saved | None) -> None:
+        """Starts a trial, or goes on from what `last` returned."""
+        self._problem = make_problem(config, load_data(config), device)
+        self._state = from_checkpoint(self._problem, *saved) if saved else start(self._problem)
+
+    def advance(self) -> EpochReport:
+        """See `Training.advance`."""
+        self._state, report = advance(self._problem, self._state)
+        return report
+
+    def last(self) -> Saved:
+        """See `Training.last`."""
+        return to_checkpoint(self._state)
+
+    def best(self) -> dict[str, Tensor]:
+        """See `Training.best`."""
+        found = main_best(self._problem, self._state)
+        assert found is not None, "a best epoch was reported"
+        return dict(found.cores._asdict())
+
+
+def on_test_rows(config: TrialConfig, tensors: Mapping[str, Tensor]) -> dict[str, float]:
+    """The metrics of trained cores on the rows that nothing else has looked at.
+
+    Args:
+        config: The configuration that they were trained with.
+        tensors: What `Training.best` returned.
+    """
+    return test_metrics(make_problem(config, load_data(config)), Cores(**tensors))

@@ -1,0 +1,33 @@
+"""Training: one loop, a recipe for each trainer. No file, no network, no search."""
+
+from bmtune.training.outcome import Outcome
+from bmtune.training.outcome import outcome
+from bmtune.training.outcome import test_metrics
+from bmtune.training.outcome import timings
+from bmtune.training.problem import Problem
+from bmtune.training.problem import make_problem
+from bmtune.training.snapshot import from_checkpoint
+from bmtune.training.snapshot import to_checkpoint
+from bmtune.training.state import EpochReport
+from bmtune.training.state import TrialState
+from bmtune.training.status import Status
+from bmtune.training.trial import advance
+from bmtune.training.trial import main_best
+from bmtune.training.trial import start
+
+__all__ = [
+    "EpochReport",
+    "Outcome",
+    "Problem",
+    "Status",
+    "TrialState",
+    "advance",
+    "from_checkpoint",
+    "main_best",
+    "make_problem",
+    "outcome",
+    "start",
+    "test_metrics",
+    "timings",
+    "to_checkpoint",
+]

@@ -1,0 +1,60 @@
+"""What a trial is trained on: its configuration, the data on its device, and facts derived from both."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bmtune.born import Chain
+from bmtune.born import Grid
+from bmtune.born import sampling_grid
+from bmtune.config.root import TrialConfig
+from bmtune.critics import CriticShape
+from bmtune.data import DataHandler
+from bmtune.data import Split
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A trial's configuration, resolved against its data.
+
+    Attributes:
+        config: All that determines the trial.
+        chain: Embedding and shape of the network.
+        splits: The rows of "train", "valid" and "test" on the device, in the network's real number type.
+        gram: Gram matrix of the embedding on the device, or None for the identity.
+        device: Where tensors live.
+    """
+
+    config: TrialConfig
+    chain: Chain
+    splits: dict[str, Split]
+    gram: Tensor | None
+    device: torch.device
+
+    @property
+    def critic_shape(self) -> CriticShape:
+        """The shape of the critic."""
+        critic = self.config.trainer.ganstyle.critic
+        return CriticShape.from_config(
+            critic, self.chain.num_sites, self.chain.num_classes, self.chain.embedding.interval
+        )
+
+    @property
+    def grid(self) -> Grid:
+        """The sampling grid of the GAN phase."""
+        return sampling_grid(self.chain, self.config.trainer.ganstyle.sampling.num_bins, self.device)
+
+
+def make_problem(config: TrialConfig, data: DataHandler, device: str = "cpu") -> Problem:
+    """Resolves a configuration against its data.
+
+    Raises:
+        DataError: There are fewer training rows than a batch.
+    """
+    place = torch.device(device)
+    chain = Chain.from_config(config.born, data.num_features, data.num_classes)
+    splits = {
+        name: Split(split.x.to(place, chain.real_dtype), split.y.to(place)) for name, split in data.splits.items()
+    }
+    return Problem(config, chain, splits, chain.gram(place), place)

@@ -1,0 +1,91 @@
+"""What a recipe is: the four functions that the one loop asks for."""
+
+from collections.abc import Iterator
+from typing import Any
+from typing import NamedTuple
+from typing import Protocol
+
+from torch import Tensor
+
+from bmtune.born import Cores
+from bmtune.config.metrics import MetricSchedule
+from bmtune.config.optimizer import OptimizerConfig
+from bmtune.training.engine import Engine
+from bmtune.training.engine import Params
+from bmtune.training.optimizers import OptimizerState
+from bmtune.training.optimizers import start_optimizer
+from bmtune.training.problem import Problem
+
+
+class Player(NamedTuple):
+    """Tensors that one optimizer trains, with that optimizer's state.
+
+    Attributes:
+        params: The trained tensors.
+        optimizer: What the optimizer remembers.
+    """
+
+    params: Params
+    optimizer: OptimizerState
+
+    @classmethod
+    def start(cls, config: OptimizerConfig, params: Params) -> "Player":
+        """The tensors before their first update."""
+        return cls(params, start_optimizer(config, params))
+
+
+Players = tuple[Player, ...]
+"""Everything that a phase trains; the first player is the Born machine."""
+
+
+class Step(NamedTuple):
+    """What one step returns.
+
+    Attributes:
+        players: The players after the step.
+        losses: Training losses by name, each a mean over the batch; still on the device.
+    """
+
+    players: Players
+    losses: dict[str, Tensor]
+
+
+class PhaseRules(NamedTuple):
+    """When a phase ends and what is measured in it.
+
+    Attributes:
+        max_epoch: Most epochs.
+        patience: Epochs without improvement of `stop_crit` after which it stops.
+        stop_crit: The metric whose best epoch is kept.
+        metrics: Metrics measured on the validation rows, each every so many epochs.
+    """
+
+    max_epoch: int
+    patience: int
+    stop_crit: str
+    metrics: MetricSchedule
+
+
+class Recipe(Protocol):
+    """One kind of step, as pure functions written for one trial."""
+
+    def rules(self, problem: Problem) -> PhaseRules:
+        """When the phase ends and what is measured."""
+        ...
+
+    def start(self, engine: Engine, problem: Problem, cores: Cores, seed: int) -> Players:
+        """The players before the first step."""
+        ...
+
+    def batches(self, problem: Problem, seed: int) -> Iterator[tuple[int, tuple[Any, ...]]]:
+        """One pass over the training rows: the weight of each batch (its rows) and the batch."""
+        ...
+
+    def step(self, engine: Engine, problem: Problem, players: Players, batch: tuple[Any, ...]) -> Step:
+        """One update of every player."""
+        ...
+
+
+def cores_of(players: Players) -> Cores:
+    """The cores of the Born machine among the players."""
+    return Cores(*players[0].params)

@@ -1,0 +1,52 @@
+"""Best-so-far, patience and goals, as pure functions of what was measured."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bmtune.born import Cores
+from bmtune.config.metrics import METRICS
+from bmtune.training.recipes.base import PhaseRules
+from bmtune.training.status import Status
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best epoch so far.
+
+    Attributes:
+        epoch: Counted from 1 within its phase.
+        metrics: What was measured then.
+        cores: The cores then.
+    """
+
+    epoch: int
+    metrics: dict[str, float]
+    cores: Cores
+
+
+def better(best: Best | None, candidate: Best, stop_crit: str) -> Best | None:
+    """The better of the two by `stop_crit`; an epoch at which it was not measured is never better."""
+    if stop_crit not in candidate.metrics:
+        return best
+    metric = METRICS[stop_crit]
+    incumbent = metric.worst if best is None else best.metrics[stop_crit]
+    return candidate if metric.better(candidate.metrics[stop_crit], incumbent) else best
+
+
+def reached(goal: Mapping[str, float], metrics: Mapping[str, float]) -> bool:
+    """Whether there is a goal and every metric in it is at least as good as asked."""
+    return bool(goal) and all(
+        name in metrics and not METRICS[name].better(value, metrics[name]) for name, value in goal.items()
+    )
+
+
+def phase_status(
+    rules: PhaseRules, epoch: int, best: Best | None, goal: Mapping[str, float], metrics: Mapping[str, float]
+) -> Status:
+    """Whether a phase ends after its epoch number `epoch`."""
+    if reached(goal, metrics):
+        return Status.GOAL_REACHED
+    if epoch >= rules.max_epoch:
+        return Status.FINISHED
+    waited = epoch - (best.epoch if best else 0)
+    return Status.STOPPED_EARLY if waited >= rules.patience else Status.RUNNING

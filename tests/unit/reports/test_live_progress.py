@@ -1,0 +1,163 @@
+import io
+import threading
+
+import pytest
+from rich.console import Console
+
+from bmtune.records import Epoch
+from bmtune.records import Objective
+from bmtune.records import Record
+from bmtune.records import RunFinished
+from bmtune.records import RunStarted
+from bmtune.records import TrialFinished
+from bmtune.records import TrialStarted
+from bmtune.reports.live import LiveProgress
+
+
+def console(width: int = 120, height: int = 24, *, terminal: bool = False) -> Console:
+    return Console(file=io.StringIO(), force_terminal=terminal, width=width, height=height)
+
+
+def written(target: Console) -> str:
+    assert isinstance(target.file, io.StringIO)
+    return target.file.getvalue()
+
+
+def text(live: LiveProgress, target: Console) -> str:
+    with target.capture() as capture:
+        target.print(live.render())
+    return capture.get()
+
+
+def records(num_running: int = 3) -> list[Record]:
+    found: list[Record] = [
+        RunStarted(
+            run="night",
+            trainer="gan",
+            dataset="moons",
+            data_hash="0",
+            objective=Objective(metric="fid", mode="min"),
+            trials=8,
+            max_epochs=9,
+            seed=3,
+            bmtune="0.1.0",
+            time=0.0,
+        )
+    ]
+    for trial in range(num_running + 2):
+        metrics = {"fid": 1.0 / (trial + 1), "acc": 0.5, "train/g_loss": 9.0}
+        found.append(TrialStarted(trial=trial, params={"born.bond_dim": 6}, seed=0, time=0.0))
+        found.append(
+            Epoch(
+                trial=trial,
+                phase="gan",
+                epoch=4,
+                budget=4,
+                metrics=metrics,
+                seconds=0.5,
+                eligible=True,
+                best_epoch=4,
+                best_metrics=metrics,
+            )
+        )
+    found.append(TrialFinished(trial=0, status="pruned", reason="rung 3", time=1.0))
+    found.append(TrialFinished(trial=1, status="failed", reason="loss is not finite", time=1.0))
+    return found
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def live_with(target: Console, clock: Clock, found: list[Record]) -> LiveProgress:
+    live = LiveProgress(target, clock)
+    for record in found:
+        live.on_record(record)
+    clock.now = 10.0
+    return live
+
+
+def test_before_the_first_record_the_terminal_says_what_takes_the_time(clock: Clock):
+    target = console()
+    assert "starting Ray" in text(live_with(target, clock, []), target)
+
+
+def test_the_head_counts_trials_epochs_and_time(clock: Clock):
+    target = console(width=160)
+    head, best = text(live_with(target, clock, records()), target).splitlines()[:2]
+    assert head.rstrip() == ("night: 2/8 trials, 3 running, 1 pruned, 1 failed, 0.5 epochs/s, 10 s, about 30 s left")
+    assert best.rstrip() == "best so far: trial 4, fid 0.2, acc 0.5 at epoch 4"
+
+
+def test_the_table_has_a_row_for_each_running_trial_and_for_no_other(clock: Clock):
+    target = console()
+    rows = text(live_with(target, clock, records()), target).splitlines()[3:]
+    assert [row.split()[:4] for row in rows] == [
+        [str(trial), "gan", "4/9", f"{1 / (trial + 1):.4g}"] for trial in (2, 3, 4)
+    ]
+    assert all("acc 0.5" in row and "train/" not in row for row in rows)
+
+
+def test_more_trials_than_lines_are_counted_instead_of_drawn(clock: Clock):
+    target = console(height=12)
+    drawn = text(live_with(target, clock, records(num_running=50)), target)
+    assert len(drawn.splitlines()) <= 12
+    assert "45 more" in drawn
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 71])
+def test_a_narrow_terminal_keeps_trial_epoch_and_best_within_its_width(clock: Clock, width: int):
+    target = console(width=width)
+    lines = text(live_with(target, clock, records()), target).splitlines()
+    assert all(len(line) <= width for line in lines)
+    assert any(line.split() == ["2", "4/9", "0.3333"] for line in lines)
+
+
+def test_the_end_replaces_the_table(clock: Clock):
+    target = console()
+    end = RunFinished(reason="all trials ended", best=4, time=3.0)
+    drawn = text(live_with(target, clock, [*records(), end]), target)
+    assert "finished (all trials ended): 5 trials" in " ".join(drawn.split())
+    assert "4/9" not in drawn
+
+
+def test_no_color_is_respected(clock: Clock, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    green = "\x1b[32m"
+    coloured = console(terminal=True)
+    assert green in text(live_with(coloured, clock, records()), coloured)
+    monkeypatch.setenv("NO_COLOR", "1")
+    plain = console(terminal=True)
+    assert green not in text(live_with(plain, clock, records()), plain)
+
+
+def test_a_context_draws_the_last_state_and_stops_its_thread(clock: Clock):
+    target = console(terminal=True)
+    before = set(threading.enumerate())
+    with LiveProgress(target, clock) as live:
+        for record in records():
+            live.on_record(record)
+    assert "best so far: trial 4" in written(target)
+    left = set(threading.enumerate()) - before
+    for thread in left:
+        thread.join(5)
+    assert not any(thread.is_alive() for thread in left)
+
+
+def test_a_flood_of_records_is_not_a_flood_of_output(clock: Clock):
+    target = console(terminal=True)
+    with LiveProgress(target, clock) as live:
+        for _ in range(200):
+            for record in records():
+                live.on_record(record)
+    assert written(target).count("best so far") <= 12
