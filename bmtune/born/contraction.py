@@ -32,22 +32,34 @@ def amplitudes(
         cores: The cores.
         phi: Embedded rows in the order of contraction (`Chain.features`).
     """
-    num_edges, num_odd, num_steps = cores.edge.shape[0], cores.odd.shape[0], cores.bulk.shape[0]
-    num_rows = phi.shape[-1]
+    num_edges, num_odd = cores.edge.shape[0], cores.odd.shape[0]
     running = torch.bmm(cores.edge, phi[:num_edges])
     if num_odd:
         pair = (phi[num_edges].unsqueeze(1) * running[0]).flatten(0, 1)
         running = torch.stack((cores.odd[0].flatten(1) @ pair, running[1]))
-    log_scale = torch.zeros(1, dtype=phi.real.dtype, device=phi.device)
+    if not cores.bulk.shape[0]:
+        return _close(cores, running), torch.zeros(1, dtype=phi.real.dtype, device=phi.device)
+    inner, log_scale = _inner_features(cores.bulk, phi[num_edges + num_odd :])
     # Sliced by unbind and shaped before it: an index or a view in the loop costs a backward node a site.
-    inner = phi[num_edges + num_odd :].reshape(num_steps, 2, -1, 1, num_rows).unbind(0) if num_steps else ()
-    for step, (core, feature) in enumerate(zip(cores.bulk.flatten(-2).unbind(0), inner, strict=True), start=1):
+    for step, (core, feature) in enumerate(zip(cores.bulk.flatten(-2).unbind(0), inner.unbind(0), strict=True), start=1):
         # Khatri-Rao product of feature and running vector, then one matrix product for both halves.
         running = torch.bmm(core, (feature * running.unsqueeze(1)).flatten(1, 2))
         if step % RESCALE_EVERY == 0:
             running, log_divisor = rescale(running, (1,))
             log_scale = log_scale + log_divisor.sum((0, 1))
     return _close(cores, running), log_scale
+
+
+def _inner_features(bulk: Tensor, phi: Tensor) -> tuple[Tensor, Tensor]:
+    """The features of the inner sites (steps, 2, d, 1, B), each divided by its core's size, and the log of all sizes.
+
+    A start of any spread then stays in range for the steps between two rescalings. It is the features that
+    are divided, and not the cores, since they need no gradient.
+    """
+    size = bulk.detach().abs().amax((2, 3, 4))
+    size = size.masked_fill(size == 0, 1.0)
+    shaped = phi.reshape(*size.shape, phi.shape[1], 1, phi.shape[2])
+    return shaped / size[..., None, None, None], size.log().sum().reshape(1)
 
 
 def _close(cores: Cores, running: Tensor) -> Tensor:
@@ -63,7 +75,7 @@ def _close(cores: Cores, running: Tensor) -> Tensor:
 def log_weights(cores: Cores, phi: Shaped[Tensor, "N d B"]) -> Float[Tensor, "C B"]:
     """log u(x, c) = log |psi_c(x)|^2 of every class and row."""
     mantissa, log_scale = amplitudes(cores, phi)
-    if cores.bulk.shape[0] < RESCALE_EVERY:
+    if cores.bulk.shape[0] == 0:
         return log_abs2(mantissa)
     return log_abs2(mantissa) + 2 * log_scale
 

@@ -29,6 +29,7 @@ from bmtune.born.cores import Cores
 from bmtune.born.embeddings import Embedding
 from bmtune.born.embeddings import bin_edges
 from bmtune.born.embeddings import bin_grams
+from bmtune.born.logspace import rescale
 
 
 @dataclass(frozen=True)
@@ -106,10 +107,9 @@ def sample(cores: Cores, grid: Grid, gram: Tensor | None, uniforms: Float[Tensor
 
 def _left_environments(cores: Cores, top: Tensor, gram: Tensor | None) -> list[Tensor]:
     """What each site of the left half sees towards the class core, from the innermost site to the first."""
-    found = [top]
+    found = [rescale(top, (1, 2))[0]]
     for core in (*reversed(cores.bulk.select(1, 0).unbind(0)), *cores.odd.unbind(0)):
-        environment = push(core, found[-1], gram)
-        found.append(environment / environment.detach().abs().amax((1, 2), keepdim=True))
+        found.append(rescale(push(core, found[-1], gram), (1, 2))[0])
     return found
 
 
@@ -122,14 +122,14 @@ def _outward(running: Shaped[Tensor, "C S D"], core: Shaped[Tensor, "D d D"]) ->
 def _draw(
     vectors: Shaped[Tensor, "C S d D"], environment: Tensor, grid: Grid, uniforms: Float[Tensor, "C S"]
 ) -> tuple[Float[Tensor, "C S"], Shaped[Tensor, "C S D"]]:
-    """Draws one feature and returns it with the left vectors, normalised, that include it."""
+    """Draws one feature and returns it with the left vectors that include it."""
+    # The density goes with their square: cores of any scale would leave the range of float32.
+    vectors, _ = rescale(vectors, (-2, -1))
     seen = vectors @ (environment if environment.ndim == 2 else environment.unsqueeze(1))
     density = (seen @ vectors.mH).real.flatten(-2)
     feature = _invert(density, grid, uniforms)
     phi = grid.embedding.values(feature, vectors.shape[-2], -1).to(vectors.dtype)
-    running = (phi.unsqueeze(-2) @ vectors).squeeze(-2)
-    norm = running.detach().abs().amax(-1, keepdim=True)
-    return feature, running / norm.masked_fill(norm == 0, 1.0)
+    return feature, (phi.unsqueeze(-2) @ vectors).squeeze(-2)
 
 
 def _invert(density: Float[Tensor, "C S dd"], grid: Grid, uniforms: Float[Tensor, "C S"]) -> Float[Tensor, "C S"]:

@@ -11,7 +11,10 @@ def best(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run, or its name below outputs/.")],
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of YAML.")] = False,
-    top: Annotated[int | None, typer.Option("--top", min=1, metavar="K", help="Also list the K best trials.")] = None,
+    top: Annotated[
+        int | None,
+        typer.Option("--top", min=1, metavar="K", help="Also list the K best trials.", show_default="the winner only"),
+    ] = None,
 ) -> int:
     """Print the best configuration of a run: finished, still going on, or killed.
 
@@ -26,14 +29,15 @@ def best(
     if summary.notice:
         typer.echo(f"note: {summary.notice}", err=True)
     content = summary.best.model_dump(mode="json")
+    shown = summary.top if top is not None else ()
     if as_json:
-        shown = {key: value for key, value in content.items() if key not in ("format", "version")}
-        if top is not None:
-            shown["top"] = [entry.model_dump(mode="json") for entry in summary.top]
-        typer.echo(json.dumps(shown, indent=2))
+        promised = {key: value for key, value in content.items() if key not in ("format", "version")}
+        more = {} if top is None else {"top": [entry.model_dump(mode="json") for entry in shown]}
+        typer.echo(json.dumps(promised | more, indent=2))
         return 0
     # Comments, so that what is printed is a best.yaml with --top too.
-    for place, entry in enumerate(summary.top if top is not None else (), start=1):
-        typer.echo(f"# {place}. trial {entry.trial}, epoch {entry.epoch}: {metrics(entry.metrics)}")
+    for place, entry in enumerate(shown, start=1):
+        values = metrics(entry.metrics, summary.best.objective[0].metric)
+        typer.echo(f"# {place}. trial {entry.trial}, epoch {entry.epoch}: {values}")
     typer.echo(dump(content), nl=False)
     return 0

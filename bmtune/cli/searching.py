@@ -45,7 +45,7 @@ def run(request: SearchRequest) -> int:
 
 def _print_outcome(outcome: SearchOutcome) -> None:
     if outcome.interrupted:
-        typer.echo(f"interrupted; what was found so far is in {outcome.run_folder}", err=True)
+        typer.echo(f"what was found so far is in {outcome.run_folder}", err=True)
     if outcome.best is not None:
         typer.echo(f"# the best configuration, kept in {outcome.run_folder / 'best.yaml'}")
         typer.echo(dump(outcome.best.model_dump(mode="json")), nl=False)

@@ -10,6 +10,7 @@ from bmtune.born import get_embedding
 from bmtune.checkpoints import write_checkpoint
 from bmtune.config.root import TrialConfig
 from bmtune.data import DataHandler
+from bmtune.data import check_batch_size
 from bmtune.errors import RunFolderError
 from bmtune.reports.epochs import EpochBar
 from bmtune.reports.epochs import EpochLines
@@ -37,6 +38,7 @@ def train_and_save(config: TrialConfig, storage: Path) -> int:
         )
     console = Console()
     data = DataHandler(config.data, get_embedding(config.born.embedding).interval)
+    _check_batches(config, len(data.splits["train"].y))
     found = _train(make_problem(config, data), console)
     if found is None:
         typer.echo("error: no epoch of the main phase may be kept, so nothing was written", err=True)
@@ -47,6 +49,13 @@ def train_and_save(config: TrialConfig, storage: Path) -> int:
     console.print(_table(found))
     typer.echo(f"checkpoint: {folder}")
     return 0
+
+
+def _check_batches(config: TrialConfig, num_rows: int) -> None:
+    check_batch_size(num_rows, config.trainer.classification.batch_size, place="trainer.classification.batch_size")
+    if config.recipe == "gan":
+        retrain = config.trainer.ganstyle.retrain
+        check_batch_size(num_rows, retrain.batch_size, place="trainer.ganstyle.retrain.batch_size")
 
 
 def _train(problem: Problem, console: Console) -> Outcome | None:

@@ -17,7 +17,7 @@ class _StrictLoader(yaml.SafeLoader):
 def _mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Hashable, Any]:
     seen: set[Hashable] = set()
     for key_node, _ in node.value:
-        key = loader.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+        key = loader.construct_object(key_node, deep=True)
         if not isinstance(key, Hashable):
             raise yaml.constructor.ConstructorError(None, None, "a key is a mapping or a list", key_node.start_mark)
         if key in seen:
@@ -40,14 +40,14 @@ def parse(text: str, source: str) -> Any:
         ConfigError: The text is not YAML, gives a key twice or asks for a Python object.
     """
     try:
-        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a subclass of the safe loader
+        return yaml.load(text, Loader=_StrictLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "it holds a character that YAML does not allow"
         raise ConfigError(f"a file must be plain YAML, but {problem} ({source}{line}); mend that line") from error
     except (ValueError, RecursionError, OverflowError) as error:
-        raise ConfigError(f"a file must be plain YAML, but a value cannot be read: {error} ({source}); mend it") from error
+        raise ConfigError(f"a file must be plain YAML, but a value is unreadable ({source}): {error}") from error
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
@@ -66,7 +66,8 @@ def read_mapping(path: Path) -> dict[str, Any]:
     if value is None:
         raise ConfigError(f"a file must hold keys and values, but {path} is empty; write it, or leave the option away")
     if not isinstance(value, dict):
-        raise ConfigError(f"a file must hold keys and values, but {path} holds a {type(value).__name__}; write key: value")
+        kind = type(value).__name__
+        raise ConfigError(f"a file must hold keys and values, but {path} holds a {kind}; write key: value")
     return value
 
 

@@ -1,7 +1,7 @@
 """A run folder as data: the best trials and how all trials did, while a run goes on, after it ended or was killed.
 
-The records decide. Where the run wrote `best.yaml`, the winner comes from there, with its test metrics;
-where it did not, everything is rebuilt from `records.jsonl` and `search.yaml`.
+The records decide, with `search.yaml`. Where the run wrote `best.yaml` and its winner is still the best, the
+winner comes from there, with its test metrics.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Summary:
     """What a run found so far.
 
     Attributes:
-        best: The content of `best.yaml`, whether or not it was written.
+        best: What `best.yaml` says, or would say if it were written now.
         top: The best trials, the winner first.
         finished: Whether the search ended by itself.
         notice: One sentence about a damaged end of the records that was left out, or None.
@@ -69,11 +69,9 @@ def summarize(run: Path, num_top: int = 1) -> Summary:
     space = load_space(run / SEARCH_FILE)
     top = tuple(_entry(progress, trial, space) for trial in ranked)
     if (run / BEST_FILE).is_file():
-        best = read_best(run / BEST_FILE)
-        top = tuple(best.best if entry.trial == best.best.trial else entry for entry in top)
-    else:
-        best = _rebuilt(progress, top[0])
-    return Summary(best, top, progress.finished is not None, read.notice)
+        kept = read_best(run / BEST_FILE).best
+        top = tuple(kept if (entry.trial, entry.epoch) == (kept.trial, kept.epoch) else entry for entry in top)
+    return Summary(_file(progress, top[0]), top, progress.finished is not None, read.notice)
 
 
 def _entry(progress: RunProgress, trial: TrialProgress, space: SearchSpace) -> BestEntry:
@@ -91,7 +89,7 @@ def _entry(progress: RunProgress, trial: TrialProgress, space: SearchSpace) -> B
     )
 
 
-def _rebuilt(progress: RunProgress, best: BestEntry) -> BestFile:
+def _file(progress: RunProgress, best: BestEntry) -> BestFile:
     started = progress.started
     assert started is not None
     return BestFile(

@@ -25,7 +25,7 @@ NUMBER = "trial"
 """Key of a Tune configuration that holds the number of our trial."""
 
 
-class RecordSearcher(Searcher):  # type: ignore[misc]
+class RecordSearcher(Searcher):
     """Proposes the next trial out of the records' study. Results do not come back this way: see `HalvingScheduler`."""
 
     def __init__(self, ledger: Ledger, to_config: Callable[[TrialStarted], dict[str, Any]]) -> None:
@@ -34,10 +34,11 @@ class RecordSearcher(Searcher):  # type: ignore[misc]
         self._ledger = ledger
         self._to_config = to_config
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """The Tune configuration of the next trial."""
         started = begin_trial(self._ledger)
-        return Searcher.FINISHED if started is None else self._to_config(started)
+        # Tune declares a dictionary and accepts this word.
+        return Searcher.FINISHED if started is None else self._to_config(started)  # type: ignore[return-value]
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:  # noqa: FBT001, FBT002 - Tune's signature
         """Nothing: the end of a trial was recorded with the report that brought it."""
@@ -49,14 +50,14 @@ class RecordSearcher(Searcher):  # type: ignore[misc]
         """Nothing: see `save_to_dir`."""
 
 
-class HalvingScheduler(FIFOScheduler):  # type: ignore[misc]
+class HalvingScheduler(FIFOScheduler):
     """Records every report and stops the trials that have ended or that halving stops."""
 
     _supports_buffered_results = False
 
     def __init__(self, ledger: Ledger) -> None:
         """A scheduler whose rungs are those of the ledger's state."""
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._ledger = ledger
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
@@ -66,7 +67,7 @@ class HalvingScheduler(FIFOScheduler):  # type: ignore[misc]
         return str(TrialScheduler.STOP if decision == "stop" else TrialScheduler.CONTINUE)
 
 
-class LossCallback(Callback):  # type: ignore[misc]
+class LossCallback(Callback):
     """Records trials whose process was lost: no report of theirs can say so."""
 
     def __init__(self, ledger: Ledger) -> None:
@@ -86,7 +87,7 @@ class LossCallback(Callback):  # type: ignore[misc]
         self._ledger.sync()
 
 
-class SearchStopper(Stopper):  # type: ignore[misc]
+class SearchStopper(Stopper):
     """Ends the search when its time is over, when it was interrupted, or when its first trials all fail alike."""
 
     def __init__(self, ledger: Ledger, clock: Callable[[], float] = time.monotonic) -> None:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 from typing import Self
 
-from bmtune.config.space import RunSettings
+from bmtune.config.space_model import RunSettings
 from bmtune.errors import ResourceError
 
 ENVIRONMENT = {
@@ -28,17 +28,19 @@ ENVIRONMENT = {
 """Environment of this process and of those that Ray starts from it."""
 
 
-def loopback_environment() -> dict[str, str]:
-    """What makes a cluster of one's own private; Ray reads it when it is imported.
+def local_environment() -> dict[str, str]:
+    """What makes a cluster of one's own private and quick; Ray reads it when it is imported.
 
-    Whoever reaches a port of Ray runs code (CVE-2023-48022). Ray 2.60 listens on every interface of a machine that has a
-    network card, whatever `_node_ip_address` says, unless it believes to be on a laptop's operating system.
+    Whoever reaches a port of Ray runs code (CVE-2023-48022). Ray 2.60 listens on every interface of a machine that has
+    a network card, whatever `_node_ip_address` says, unless it believes to be on a laptop's operating system.
     The token is known to this process and its children only; by itself Ray would leave one in the home folder.
     """
     return {
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        # Idle processes import what trials need while the driver is still reading data; trials then start in them.
+        "RAY_preload_python_modules": "bmtune.search.trainable",
     }
 
 
@@ -68,7 +70,7 @@ class Cluster:
         self._temporary: str | None = None
         self._owned = False
         self._error: Exception | None = None
-        wanted = ENVIRONMENT | (loopback_environment() if address is None else {})
+        wanted = ENVIRONMENT | (local_environment() if address is None else {})
         for name, value in wanted.items():
             os.environ.setdefault(name, value)
         self._connected = threading.Event()
@@ -94,7 +96,7 @@ class Cluster:
         """Connects, and lives until `close`: Linux ends Ray's processes with the thread that started them."""
         try:
             self._start()
-        except Exception as error:  # noqa: BLE001 - handed to `wait`, in the thread that can report it
+        except Exception as error:
             self._error = error
         self._connected.set()
         self._released.wait()
@@ -102,7 +104,6 @@ class Cluster:
     def _start(self) -> None:
         # Imported here: the import alone takes seconds, and belongs in this thread.
         import ray
-        import ray.tune  # noqa: F401
 
         # Tune logs trials that it was told to stop as errors; errors that matter reach the driver as exceptions.
         for name in ("ray.tune", "ray.train"):
@@ -147,7 +148,7 @@ def check_resources(run: RunSettings) -> int:
     """
     import ray
 
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     rooms = {
         "CPU": (run.cpus_per_trial, "processors", "--cpus-per-trial"),
         "GPU": (run.gpus_per_trial, "GPUs", "--gpus-per-trial"),

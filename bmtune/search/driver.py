@@ -7,6 +7,8 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version
 from pathlib import Path
 
+import optuna
+
 from bmtune.config.yaml_text import dump
 from bmtune.errors import SearchStoppedError
 from bmtune.records import Listener
@@ -65,6 +67,7 @@ def run_search(
         ResourceError: One trial fits on no machine.
         SearchStoppedError: The first trials all failed alike, or no trial could be measured.
     """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     with cluster or Cluster(resolved.address) as connected:
         connected.wait()
         room = check_resources(resolved.space.run)

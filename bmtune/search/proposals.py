@@ -18,9 +18,9 @@ from optuna.samplers import TPESampler
 from bmtune.config.dimensions import Dimension
 from bmtune.config.dimensions import FloatDimension
 from bmtune.config.dimensions import IntDimension
-from bmtune.config.space import Params
-from bmtune.config.space import SearchSpace
-from bmtune.config.space import is_active
+from bmtune.config.space_model import Params
+from bmtune.config.space_model import SearchSpace
+from bmtune.config.space_model import is_active
 
 _SCALARS = (str, int, float, bool, type(None))
 
@@ -39,22 +39,21 @@ def to_distribution(dimension: Dimension) -> BaseDistribution:
         return FloatDistribution(dimension.low, dimension.high, log=dimension.log, step=dimension.step)
     if isinstance(dimension, IntDimension):
         return IntDistribution(dimension.low, dimension.high, log=dimension.log, step=dimension.step)
-    return CategoricalDistribution([_label(choice) for choice in dimension.choices])
+    return CategoricalDistribution([to_label(choice) for choice in dimension.choices])
 
 
 def to_label(value: Any) -> Any:
     """A searched value as Optuna stores it: itself where it is a scalar, else its JSON text."""
-    return _label(value)
-
-
-def _label(value: Any) -> Any:
     return value if isinstance(value, _SCALARS) else json.dumps(value)
 
 
 def _from_label(dimension: Dimension, label: Any) -> Any:
     if isinstance(dimension, FloatDimension | IntDimension):
         return label
-    return next(choice for choice in dimension.choices if _label(choice) == label and type(_label(choice)) is type(label))
+    # True equals 1: the type tells them apart.
+    return next(
+        choice for choice in dimension.choices if to_label(choice) == label and type(to_label(choice)) is type(label)
+    )
 
 
 def make_sampler(space: SearchSpace, seed: int) -> BaseSampler:
@@ -108,7 +107,7 @@ def _suggest(trial: optuna.Trial, path: str, dimension: Dimension) -> Any:
         return trial.suggest_float(path, dimension.low, dimension.high, log=dimension.log, step=dimension.step)
     if isinstance(dimension, IntDimension):
         return trial.suggest_int(path, dimension.low, dimension.high, log=dimension.log, step=dimension.step)
-    return trial.suggest_categorical(path, [_label(choice) for choice in dimension.choices])
+    return trial.suggest_categorical(path, [to_label(choice) for choice in dimension.choices])
 
 
 def distributions(space: SearchSpace, params: Mapping[str, Any]) -> dict[str, BaseDistribution]:

@@ -12,15 +12,15 @@ from optuna.samplers import RandomSampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState as OptunaState
 
-from bmtune.config.space import Params
-from bmtune.config.space import SearchSpace
+from bmtune.config.space_model import Params
+from bmtune.config.space_model import SearchSpace
 from bmtune.records import CheckpointWritten
 from bmtune.records import Epoch
 from bmtune.records import Metrics
 from bmtune.records import Objective
 from bmtune.records import Record
-from bmtune.records import Rung
 from bmtune.records import RunFinished
+from bmtune.records import Rung
 from bmtune.records import RunStarted
 from bmtune.records import TrialFinished
 from bmtune.records import TrialStarted

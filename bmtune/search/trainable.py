@@ -18,7 +18,7 @@ REPORT = "report"
 """Key of a Tune result that holds a `TrialReport` as JSON."""
 
 
-class BornTrial(Trainable):  # type: ignore[misc]
+class BornTrial(Trainable):
     """Trains one trial at a time; Tune hands it the next trial when one has ended.
 
     Tune may set up a trial in an actor that is then thrown away, so nothing is read, built or written before the first

@@ -150,7 +150,7 @@ def guarded(work: Callable[[], TrialReport]) -> TrialReport:
     """`work`'s report, or that it raised: the one boundary at which a trial's exception becomes data."""
     try:
         return work()
-    except Exception as error:  # noqa: BLE001 - whatever a trial raises must end that trial only
+    except Exception as error:
         text = str(error).split("\n")[0]
         reason = f"{type(error).__name__}: {text}" if text else type(error).__name__
         return TrialReport(end=TrialEnd(status="failed", reason=reason, error=traceback.format_exc()))

@@ -45,10 +45,13 @@ class StudyView:
 
     def _write(self, path: Path, facts: dict[str, str]) -> None:
         try:
+            # SQLAlchemy takes a second to import: not before the first trial is over, when the search runs.
+            trials = self._waiting.get()
             study = _create(path, self._state, facts)
-            while (trials := self._waiting.get()) is not None:
+            while trials is not None:
                 study.add_trials(trials)
-        except Exception as error:  # noqa: BLE001 - handed to `close`, in the thread that can report it
+                trials = self._waiting.get()
+        except Exception as error:
             self._error = error
 
 

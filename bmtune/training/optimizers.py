@@ -66,7 +66,9 @@ def update(
 
 def _live(tensors: Sequence[Tensor]) -> list[Tensor]:
     """The tensors that hold numbers (a chain without odd core has an empty one), complex ones as pairs of reals."""
-    return [torch.view_live(tensor) if tensor.is_complex() else tensor for tensor in tensors if tensor.numel()]
+    live = [tensor for tensor in tensors if tensor.numel()]
+    # Autograd may leave a gradient's conjugation to whoever reads it.
+    return [torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor for tensor in live]
 
 
 def _like(originals: Sequence[Tensor], moved: Sequence[Tensor]) -> tuple[Tensor, ...]:

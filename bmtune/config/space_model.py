@@ -1,0 +1,144 @@
+"""A search space: a base configuration, the searched hyperparameters, the objective and the budget."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from typing import Literal
+
+from pydantic import Field
+from pydantic import JsonValue
+from pydantic import model_validator
+
+from bmtune.config.base import Config
+from bmtune.config.dimensions import Dimension
+from bmtune.config.metrics import Metric
+from bmtune.config.metrics import MetricName
+from bmtune.config.paths import get
+from bmtune.config.paths import with_values
+from bmtune.config.root import TrialConfig
+
+FORMAT = "bmtune.search"
+VERSION = 1
+
+MAIN_PHASE = {"classification": "trainer.classification", "gan": "trainer.ganstyle"}
+"""Where the settings lie of the phase that a recipe is about."""
+
+Params = dict[str, JsonValue]
+"""Proposed values by dotted path."""
+
+class ObjectiveConfig(Config):
+    """What the search makes as good as it can; the direction belongs to the metric."""
+
+    metric: MetricName
+
+
+class Budget(Config):
+    """How much a search may train."""
+
+    trials: int = Field(24, ge=1)
+    """Trials in all."""
+    max_epochs: int = Field(20, ge=1)
+    """Epochs of the main phase in one trial's whole budget."""
+    eta: int = Field(3, ge=2)
+    """Of so many trials at a rung one goes on, and a rung lies at so many times the epochs of the one before."""
+    grace: int = Field(2, ge=1)
+    """Epochs of the first rung: no trial is stopped earlier."""
+
+    @model_validator(mode="after")
+    def _grace_is_within(self) -> "Budget":
+        if self.grace > self.max_epochs:
+            raise ValueError(
+                f"grace <= max_epochs must hold, but got grace={self.grace}, max_epochs={self.max_epochs}; lower grace"
+            )
+        return self
+
+
+class RunSettings(Config):
+    """How a search runs, as far as its results or its speed depend on it."""
+
+    seed: int = Field(0, ge=0)
+    """Seed of the proposals; trials derive theirs from it."""
+    scheduler: Literal["asha", "none"] = "asha"
+    """Whether halving stops weak trials."""
+    sampler: Literal["tpe", "random"] = "tpe"
+    """What proposes configurations."""
+    time_budget_s: float | None = Field(None, gt=0)
+    """Seconds after which the search ends; None: no limit."""
+    cpus_per_trial: int = Field(1, ge=1)
+    """Processors, and threads, of one trial."""
+    gpus_per_trial: float = Field(0.0, ge=0)
+    """GPUs of one trial: whole, or 1/k."""
+    max_concurrent: int | None = Field(None, ge=1)
+    """Trials at once; None: as many as there is room for."""
+    report_every_s: float = Field(1.0, ge=0)
+    """Seconds between two messages of one trial; 0: a message after every epoch."""
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """A search space in which every path, range and value was checked.
+
+    Attributes:
+        trainer: The recipe.
+        objective: The metric.
+        budget: Trials and epochs.
+        base: The configuration of trial 0, and of everything that is not searched.
+        parameters: Searched dimensions by path; one that others depend on comes before them.
+        run: Settings of the run.
+        source: The file, for messages.
+    """
+
+    trainer: str
+    objective: Metric
+    budget: Budget
+    base: TrialConfig
+    parameters: tuple[tuple[str, Dimension], ...]
+    run: RunSettings
+    source: str
+
+    def base_params(self) -> Params:
+        """The searched values that the base configuration has."""
+        found: Params = {}
+        for path, dimension in self.parameters:
+            if is_active(dimension, found):
+                found[path] = plain(get(self.base, path))
+        return found
+
+    def configure(self, params: Mapping[str, Any]) -> TrialConfig:
+        """The configuration of a trial with these searched values."""
+        return with_values(self.base, params, self.source)
+
+    def to_mapping(self) -> dict[str, JsonValue]:
+        """The file that `load_space` reads back as an equal space."""
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "trainer": self.trainer,
+            "objective": {"metric": self.objective.name},
+            "budget": self.budget.model_dump(mode="json"),
+            "run": self.run.model_dump(mode="json"),
+            "base": self.base.model_dump(mode="json"),
+            "parameters": {
+                path: dimension.model_dump(mode="json", exclude_defaults=True)
+                for path, dimension in self.parameters
+            },
+        }
+
+
+def plain(value: Any) -> JsonValue:
+    """A value of a configuration as JSON has it."""
+    return [plain(entry) for entry in value] if isinstance(value, tuple | list) else value
+
+
+def is_active(dimension: Dimension, params: Mapping[str, Any]) -> bool:
+    """Whether a dimension exists beside these values."""
+    return all(path in params and params[path] in wanted for path, wanted in dimension.when)
+
+
+def main_settings(base: TrialConfig, trainer: str, metric: Metric, max_epochs: int) -> TrialConfig:
+    """`base` with the main phase measuring and watching the objective, over the whole budget."""
+    main = MAIN_PHASE[trainer]
+    metrics = {**dict(base.main_metrics), metric.name: 1}
+    return with_values(
+        base, {f"{main}.max_epoch": max_epochs, f"{main}.metrics": metrics, f"{main}.stop_crit": metric.name}
+    )

@@ -1,0 +1,71 @@
+"""Every command and option, listed: growth happens in typed configuration, and a new option is a decision."""
+
+import typer.main
+
+from bmtune.cli import search as search_command
+from bmtune.cli.app import app
+from bmtune.config.data import DATASETS
+from bmtune.config.metrics import METRICS
+from bmtune.config.root import RECIPES
+
+COMMANDS = {
+    "search": [
+        "trainer",
+        "--space",
+        "--dataset",
+        "--trials",
+        "--max-epochs",
+        "--time-budget",
+        "--metric",
+        "--seed",
+        "--name",
+        "--storage",
+        "--address",
+        "--set",
+        "--dry-run",
+        "--scheduler",
+        "--sampler",
+        "--cpus-per-trial",
+        "--gpus-per-trial",
+        "--max-concurrent",
+        "--report-every",
+    ],
+    "best": ["run", "--json", "--top"],
+    "train": ["best", "--set", "--seed", "--storage"],
+}
+
+
+def test_the_commands_and_their_options_are_these():
+    group = typer.main.get_command(app)
+    found = {name: [parameter.opts[0] for parameter in command.params] for name, command in group.commands.items()}
+    assert found == COMMANDS
+    assert [parameter.opts for parameter in group.params] == [["--version"]]
+
+
+def test_every_parameter_says_what_it_is():
+    group = typer.main.get_command(app)
+    undocumented = [
+        (name, parameter.opts[0])
+        for name, command in group.commands.items()
+        for parameter in command.params
+        if not parameter.help
+    ]
+    assert undocumented == []
+
+
+def test_every_option_shows_its_default():
+    group = typer.main.get_command(app)
+    bare = [
+        (name, option.opts[0])
+        for name, command in group.commands.items()
+        for option in command.params
+        if option.opts[0].startswith("--") and option.default is None and not option.show_default
+    ]
+    assert bare == []
+
+
+def test_the_names_in_the_help_are_those_of_the_configuration():
+    assert search_command.TRAINERS == RECIPES
+    assert search_command.DATASETS == DATASETS
+    assert list(search_command.METRICS) == list(METRICS)
+    assert all(search_command.METRICS[name].endswith(f", {METRICS[name].direction}") for name in METRICS)

@@ -1,0 +1,147 @@
+from pathlib import Path
+
+import pytest
+
+import bmtune.cli.searching as searching
+from bmtune.cli.app import main
+from bmtune.config.best import BestFile
+from bmtune.config.space import load_space
+from bmtune.records import Listener
+from bmtune.records import Objective
+from bmtune.records import RunStarted
+from bmtune.search.outcome import SearchOutcome
+from bmtune.search.request import SearchRequest
+
+BEST = {
+    "run": "night",
+    "trainer": "gan",
+    "dataset": "iris",
+    "objective": [{"metric": "fid", "mode": "min"}],
+    "best": {"trial": 1, "value": 0.1, "epoch": 2, "metrics": {"fid": 0.1}, "config": {}, "checkpoint": "best"},
+    "trials": {"total": 2, "completed": 2, "pruned": 0, "failed": 0},
+}
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+class Search:
+    """Stands for the search itself: remembers what it was asked and says what it is told to say."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.requests: list[SearchRequest] = []
+        self.interrupted = False
+        monkeypatch.setattr(searching, "search", self)
+
+    def __call__(self, request: SearchRequest, listener: Listener) -> SearchOutcome:
+        self.requests.append(request)
+        listener.on_record(
+            RunStarted(
+                run="night",
+                trainer="gan",
+                dataset="iris",
+                data_hash="0",
+                objective=Objective(metric="fid", mode="min"),
+                trials=2,
+                max_epochs=9,
+                seed=0,
+                bmtune="0.1.0",
+                time=0.0,
+            )
+        )
+        best = BestFile.model_validate(BEST)
+        return SearchOutcome(Path("outputs/night"), best, best.trials, self.interrupted)
+
+
+@pytest.fixture
+def stub(monkeypatch: pytest.MonkeyPatch) -> Search:
+    return Search(monkeypatch)
+
+
+def test_without_options_the_search_space_decides(stub: Search):
+    assert main(["search", "gan"]) == 0
+    assert stub.requests == [SearchRequest(trainer="gan")]
+
+
+def test_every_option_reaches_the_request(stub: Search, here: Path):
+    space = Path(__file__).parents[3] / "search_spaces" / "gan.yaml"
+    text = (
+        f"search gan --space {space} --dataset iris --trials 5 --max-epochs 7 --time-budget 10m --metric acc --seed 3 "
+        "--name night --storage elsewhere --address auto --set born.bond_dim=8 --set evaluation.num_samples=99 "
+        "--scheduler none --sampler random --cpus-per-trial 2 --gpus-per-trial 0.5 --max-concurrent 4 "
+        "--report-every 0"
+    )
+    assert main(text.split()) == 0
+    assert stub.requests == [
+        SearchRequest(
+            trainer="gan",
+            space=space,
+            dataset="iris",
+            trials=5,
+            max_epochs=7,
+            time_budget_s=600.0,
+            metric="acc",
+            seed=3,
+            name="night",
+            storage=Path("elsewhere"),
+            address="auto",
+            overrides=(("born.bond_dim", "8"), ("evaluation.num_samples", "99")),
+            scheduler="none",
+            sampler="random",
+            cpus_per_trial=2,
+            gpus_per_trial=0.5,
+            max_concurrent=4,
+            report_every_s=0.0,
+        )
+    ]
+
+
+def test_a_log_gets_lines_and_then_the_best_configuration(stub: Search, capsys: pytest.CaptureFixture[str]):
+    assert main(["search", "gan"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "starting Ray" in lines[0]
+    assert "run night: gan on iris" in lines[1]
+    assert lines[2] == "# the best configuration, kept in outputs/night/best.yaml"
+    assert lines[3] == "format: bmtune.best"
+
+
+def test_an_interrupted_search_says_where_it_stands(stub: Search, capsys: pytest.CaptureFixture[str]):
+    stub.interrupted = True
+    assert main(["search", "gan"]) == 130
+    captured = capsys.readouterr()
+    assert captured.err == "what was found so far is in outputs/night\ninterrupted\n"
+    assert "format: bmtune.best" in captured.out
+
+
+def test_a_mistake_is_told_before_anything_is_drawn_or_started(stub: Search, capsys: pytest.CaptureFixture[str]):
+    assert main(["search", "gan", "--metric", "fit"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: a metric must be one of")
+    assert "did you mean 'fid'?" in captured.err
+    assert stub.requests == []
+
+
+def test_a_dry_run_prints_a_search_that_can_be_run_and_writes_nothing(
+    stub: Search, here: Path, capsys: pytest.CaptureFixture[str], tmp_path_factory: pytest.TempPathFactory
+):
+    assert main(["search", "classification", "--dataset", "iris", "--trials", "3", "--dry-run"]) == 0
+    text = capsys.readouterr().out
+    assert list(here.iterdir()) == []
+    assert stub.requests == []
+    copy = tmp_path_factory.mktemp("copy") / "search.yaml"
+    copy.write_text(text)
+    space = load_space(copy)
+    assert (space.trainer, space.base.data.dataset, space.budget.trials) == ("classification", "iris", 3)
+
+
+def test_a_dry_run_checks_the_data_too(here: Path, capsys: pytest.CaptureFixture[str]):
+    assert (
+        main(["search", "gan", "--dataset", "iris", "--set", "trainer.classification.batch_size=999", "--dry-run"]) == 2
+    )
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: a batch must not be larger than the training split")
+    assert captured.out == ""
