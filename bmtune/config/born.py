@@ -8,7 +8,7 @@ from pydantic import Field
 from bmtune.config.base import Config
 from bmtune.config.base import Lane
 
-EmbeddingName = Literal["fourier", "legendre"]
+EmbeddingName = Literal["fourier", "legendre", "hermite", "chebyshev1", "chebyshev2"]
 InitName = Literal["identity", "normal"]
 DtypeName = Literal["float32", "float64", "complex64", "complex128"]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import replace
 from typing import Annotated
 from typing import Literal
 
@@ -45,9 +46,36 @@ METRICS: Mapping[str, Metric] = {
         Metric("genloss", "min", "nats", "joint negative log-likelihood, -log p(x, c), x in interval coordinates"),
         Metric("fid", "min", "squared unit range", "Frechet distance of samples to real rows, mean over classes"),
         Metric("outliers", "min", "share", "samples farther from the real rows than any real row is"),
+        Metric("rob", "max", "share", "accuracy under attack, mean over evaluation.strengths"),
+        Metric("rob_strong", "max", "share", "accuracy under the strongest attacks known here, mean over evaluation.strengths"),
     )
 }
 """Every metric by name; the only place where directions are written down."""
+
+
+STRENGTH_FAMILIES = ("rob", "rob_strong")
+"""Metrics that also exist for one strength: `rob/0.1`, the radius as a fraction of the interval's length."""
+
+PICTURE = "viz"
+"""The picture: it may be scheduled like a metric, but has no value and no direction."""
+
+
+def strength_of(name: str) -> float | None:
+    """The strength in a name like `rob/0.1`; None for a name without one.
+
+    Raises:
+        ValueError: What follows the slash is no fraction of the interval.
+    """
+    family, slash, text = name.partition("/")
+    if not slash or family not in STRENGTH_FAMILIES:
+        return None
+    try:
+        strength = float(text)
+    except ValueError:
+        strength = -1.0
+    if not 0 <= strength <= 1:
+        raise ValueError(f"0 <= eps <= 1 must hold in {family}/eps, but got {name!r}; eps is a fraction of the interval")
+    return strength
 
 
 def known_metric(name: str) -> Metric:
@@ -56,8 +84,10 @@ def known_metric(name: str) -> Metric:
     Raises:
         ValueError: No metric has that name; the message lists those that exist.
     """
+    if strength_of(name) is not None:
+        return replace(METRICS[name.partition("/")[0]], name=name)
     if name not in METRICS:
-        raise ValueError(f"a metric must be one of {', '.join(METRICS)}, but got {name!r}")
+        raise ValueError(f"a metric must be one of {', '.join(METRICS)} or rob/<eps>, but got {name!r}")
     return METRICS[name]
 
 
@@ -65,7 +95,8 @@ def _pairs(value: object) -> object:
     if not isinstance(value, Mapping):
         return value
     for name, every in value.items():
-        known_metric(name)
+        if name != PICTURE:
+            known_metric(name)
         if not isinstance(every, int) or isinstance(every, bool) or every < 1:
             raise ValueError(f"metrics takes name: every, a whole number of epochs >= 1, but got {name}: {every!r}")
     return tuple(value.items())
@@ -81,11 +112,24 @@ MetricName = Annotated[str, BeforeValidator(_check_name)]
 """The name of a metric in `METRICS`."""
 
 MetricSchedule = Annotated[
-    tuple[tuple[MetricName, int], ...],
+    tuple[tuple[str, int], ...],
     BeforeValidator(_pairs),
     PlainSerializer(lambda pairs: dict(pairs), return_type=dict),
 ]
 """`{name: every}`, kept as pairs so that a frozen model holds nothing that can change."""
+
+
+def check_watched(schedule: tuple[tuple[str, int], ...], watched: str, field: str) -> None:
+    """Refuses to watch what is never measured.
+
+    Raises:
+        ValueError: `watched` is not in the schedule.
+    """
+    if watched not in dict(schedule) or watched == PICTURE:
+        raise ValueError(
+            f"{field} must be one of the metrics that are measured ({', '.join(dict(schedule)) or 'none'}), "
+            f"but got {watched!r}; add it to metrics"
+        )
 
 
 def due(schedule: tuple[tuple[str, int], ...], epoch: int) -> tuple[str, ...]:

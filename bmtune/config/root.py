@@ -1,5 +1,7 @@
 """The configuration of one trial; this file only assembles."""
 
+from collections.abc import Mapping
+from typing import Annotated
 from typing import Literal
 from typing import get_args
 
@@ -10,10 +12,23 @@ from bmtune.config.base import Config
 from bmtune.config.born import BornConfig
 from bmtune.config.data import DataConfig
 from bmtune.config.metrics import MetricSchedule
-from bmtune.config.training import TrainersConfig
+from bmtune.config.adversarial import AdversarialConfig
+from bmtune.config.adversarial import AttackConfig
+from bmtune.config.generative import GenerativeConfig
+from bmtune.config.training import ClassificationConfig
+from bmtune.config.training import GANStyleConfig
+from bmtune.config.trainers import TrainersConfig
 
-RecipeName = Literal["classification", "gan"]
+RecipeName = Literal["classification", "gan", "generative", "adversarial"]
 RECIPES: tuple[str, ...] = get_args(RecipeName)
+
+MAIN_TRAINER: Mapping[str, str] = {
+    "classification": "classification",
+    "gan": "ganstyle",
+    "generative": "generative",
+    "adversarial": "adversarial",
+}
+"""The field of `trainer` that configures the phase which a recipe is about."""
 
 
 class EvaluationConfig(Config):
@@ -25,6 +40,10 @@ class EvaluationConfig(Config):
     """Bins of the sampling grid."""
     num_neighbours: int = Field(5, ge=1)
     """Nearest real rows that decide whether a sample is an outlier."""
+    strengths: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field((0.05, 0.1, 0.2), min_length=1)
+    """Radii of the attacks behind rob and rob_strong, as fractions of the interval's length."""
+    attack: AttackConfig = AttackConfig(steps=20)
+    """The attack behind rob."""
 
 
 class TrialConfig(Config):
@@ -46,9 +65,17 @@ class TrialConfig(Config):
     """How metrics are measured."""
 
     @property
+    def main_trainer(self) -> ClassificationConfig | GANStyleConfig | GenerativeConfig | AdversarialConfig:
+        """The configuration of the phase that the recipe is about."""
+        main: ClassificationConfig | GANStyleConfig | GenerativeConfig | AdversarialConfig = getattr(
+            self.trainer, MAIN_TRAINER[self.recipe]
+        )
+        return main
+
+    @property
     def main_metrics(self) -> MetricSchedule:
         """The metrics of the phase that the recipe is about."""
-        return self.trainer.ganstyle.metrics if self.recipe == "gan" else self.trainer.classification.metrics
+        return self.main_trainer.metrics
 
     @model_validator(mode="after")
     def _goal_is_measured(self) -> "TrialConfig":

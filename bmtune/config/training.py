@@ -12,6 +12,7 @@ from bmtune.config.base import Lane
 from bmtune.config.critic import CriticConfig
 from bmtune.config.metrics import MetricName
 from bmtune.config.metrics import MetricSchedule
+from bmtune.config.metrics import check_watched
 from bmtune.config.optimizer import OptimizerConfig
 from bmtune.config.optimizer import lift_kwargs
 
@@ -30,15 +31,6 @@ class CriterionConfig(Config):
             # The guide's `eps` clamped a probability; here probabilities stay in logs and need none.
             return {key: entry for key, entry in lifted.items() if key != "eps"}
         return lifted
-
-
-def _watched(schedule: tuple[tuple[str, int], ...], stop_crit: str, field: str) -> None:
-    """Raises ValueError where the watched metric is never measured."""
-    if stop_crit not in dict(schedule):
-        raise ValueError(
-            f"{field} must be one of the metrics that are measured ({', '.join(dict(schedule)) or 'none'}), "
-            f"but got {stop_crit!r}; add it to metrics"
-        )
 
 
 class ClassificationConfig(Config):
@@ -69,7 +61,7 @@ class ClassificationConfig(Config):
 
     @model_validator(mode="after")
     def _stop_crit_is_measured(self) -> "ClassificationConfig":
-        _watched(self.metrics, self.stop_crit, "stop_crit")
+        check_watched(self.metrics, self.stop_crit, "stop_crit")
         return self
 
 
@@ -114,20 +106,11 @@ class GANStyleConfig(Config):
 
     @model_validator(mode="after")
     def _what_decides_is_measured(self) -> "GANStyleConfig":
-        _watched(self.metrics, self.stop_crit, "stop_crit")
-        _watched(self.metrics, self.retrain_crit, "retrain_crit")
+        check_watched(self.metrics, self.stop_crit, "stop_crit")
+        check_watched(self.metrics, self.retrain_crit, "retrain_crit")
         if dict(self.metrics)[self.retrain_crit] != 1:
             raise ValueError(
                 f"retrain_crit must be measured at every epoch, but metrics has {self.retrain_crit}: "
                 f"{dict(self.metrics)[self.retrain_crit]}; set it to 1"
             )
         return self
-
-
-class TrainersConfig(Config):
-    """The configuration of each trainer; a trial uses those that its recipe needs."""
-
-    classification: ClassificationConfig = ClassificationConfig()
-    """Classification, and the `pre` phase of the others."""
-    ganstyle: GANStyleConfig = GANStyleConfig()
-    """GAN-style training."""

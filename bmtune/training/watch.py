@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bmtune.born import Cores
-from bmtune.config.metrics import METRICS
+from bmtune.config.metrics import known_metric
 from bmtune.training.recipes.base import PhaseRules
 from bmtune.training.status import Status
 
@@ -28,7 +28,7 @@ def better(best: Best | None, candidate: Best, stop_crit: str) -> Best | None:
     """The better of the two by `stop_crit`; an epoch at which it was not measured is never better."""
     if stop_crit not in candidate.metrics:
         return best
-    metric = METRICS[stop_crit]
+    metric = known_metric(stop_crit)
     incumbent = metric.worst if best is None else best.metrics[stop_crit]
     return candidate if metric.better(candidate.metrics[stop_crit], incumbent) else best
 
@@ -36,7 +36,7 @@ def better(best: Best | None, candidate: Best, stop_crit: str) -> Best | None:
 def reached(goal: Mapping[str, float], metrics: Mapping[str, float]) -> bool:
     """Whether there is a goal and every metric in it is at least as good as asked."""
     return bool(goal) and all(
-        name in metrics and not METRICS[name].better(value, metrics[name]) for name, value in goal.items()
+        name in metrics and not known_metric(name).better(value, metrics[name]) for name, value in goal.items()
     )
 
 
