@@ -26,7 +26,8 @@ class Embedding:
 
     Attributes:
         name: What configurations call it.
-        interval: Lowest and highest feature value.
+        interval: Lowest and highest feature value; densities integrate to 1 over it.
+        margin: Share of the interval's half-length that rows keep away from its ends.
         values: `values(x, d, dim)` is x with a new axis `dim` of length d that holds phi_0(x) .. phi_{d-1}(x).
         orthonormal: Whether the Gram matrix is the identity.
     """
@@ -35,6 +36,14 @@ class Embedding:
     interval: tuple[float, float]
     values: Functions
     orthonormal: bool
+    margin: float = 0.0
+
+    @property
+    def data_interval(self) -> tuple[float, float]:
+        """Where rows are scaled to. An embedding that vanishes at an end would give rows there the density 0."""
+        low, high = self.interval
+        inset = self.margin * (high - low) / 2
+        return low + inset, high - inset
 
     def gram(self, physical_dim: int) -> Float[Tensor, "d d"]:
         """The Gram matrix over the interval, float64."""
@@ -80,9 +89,42 @@ def legendre(x: Tensor, physical_dim: int, dim: int) -> Tensor:
     return torch.stack(values, dim)
 
 
+def hermite(x: Tensor, physical_dim: int, dim: int) -> Tensor:
+    """The Hermite functions H_k(x) exp(-x^2 / 2) / sqrt(sqrt(pi) 2^k k!), by their recurrence (https://dlmf.nist.gov/18.9)."""
+    first = pi**-0.25 * torch.exp(-x.square() / 2)
+    values = [first, sqrt(2.0) * x * first][:physical_dim]
+    for k in range(1, physical_dim - 1):
+        values.append(torch.addcmul(values[-2] * -sqrt(k / (k + 1)), x, values[-1], value=sqrt(2 / (k + 1))))
+    return torch.stack(values, dim)
+
+
+def chebyshev1(x: Tensor, physical_dim: int, dim: int) -> Tensor:
+    """The functions T_k(x) (1 - x^2)^(-1/4) times 1/sqrt(pi) for k = 0 and sqrt(2/pi) else."""
+    weight = (1 - x.square()).pow(-0.25)
+    values = [weight / sqrt(pi), sqrt(2 / pi) * x * weight][:physical_dim]
+    for k in range(1, physical_dim - 1):
+        # T_0 is normalised differently from the others: the recurrence meets it once.
+        values.append(torch.addcmul(values[-2] * (-sqrt(2.0) if k == 1 else -1.0), x, values[-1], value=2))
+    return torch.stack(values, dim)
+
+
+def chebyshev2(x: Tensor, physical_dim: int, dim: int) -> Tensor:
+    """The functions U_k(x) (1 - x^2)^(1/4) sqrt(2/pi); all vanish at the ends of [-1, 1]."""
+    # The root has an infinite slope at the ends themselves: there it is held, and the gradient is 0.
+    inside = (1 - x.square()).clamp_min(torch.finfo(x.dtype).tiny)
+    first = sqrt(2 / pi) * inside.pow(0.25)
+    values = [first, 2 * x * first][:physical_dim]
+    for _ in range(1, physical_dim - 1):
+        values.append(torch.addcmul(-values[-2], x, values[-1], value=2))
+    return torch.stack(values, dim)
+
+
 EMBEDDINGS = {
     "fourier": Embedding("fourier", (0.0, 1.0), fourier, orthonormal=True),
     "legendre": Embedding("legendre", (-1.0, 1.0), legendre, orthonormal=True),
+    "hermite": Embedding("hermite", (-4.0, 4.0), hermite, orthonormal=False),
+    "chebyshev1": Embedding("chebyshev1", (-0.99, 0.99), chebyshev1, orthonormal=False),
+    "chebyshev2": Embedding("chebyshev2", (-1.0, 1.0), chebyshev2, orthonormal=True, margin=0.01),
 }
 
 
@@ -107,15 +149,18 @@ def bin_grams(embedding: Embedding, physical_dim: int, num_bins: int) -> Float[T
     """The integral of phi phi^T over each bin, float64, by Gauss-Legendre quadrature.
 
     A product of two functions turns at most 2d times over the interval; the number of nodes
-    grows with the turns a bin, so that the rule is exact to rounding.
+    grows with the turns a bin, so that the rule is exact to rounding. It integrates over t in
+    x = middle + half sin(t), in which the square roots of the chebyshev weights are smooth.
     """
     num_nodes = 16 + 8 * ceil(physical_dim / num_bins)
     nodes, weights = _gauss_legendre(num_nodes)
-    edges = bin_edges(embedding, num_bins)
-    half = (edges[1:] - edges[:-1]) / 2
-    points = (edges[1:] + edges[:-1])[:, None] / 2 + half[:, None] * nodes
-    phi = embedding.values(points, physical_dim, -1)
-    return torch.einsum("mn,mnp,mnq->mpq", half[:, None] * weights, phi, phi)
+    low, high = embedding.interval
+    middle, half = (low + high) / 2, (high - low) / 2
+    edges = torch.asin(torch.linspace(-1, 1, num_bins + 1, dtype=torch.float64))
+    width = (edges[1:] - edges[:-1])[:, None] / 2
+    angle = (edges[1:] + edges[:-1])[:, None] / 2 + width * nodes
+    phi = embedding.values(middle + half * torch.sin(angle), physical_dim, -1)
+    return torch.einsum("mn,mnp,mnq->mpq", half * torch.cos(angle) * width * weights, phi, phi)
 
 
 @lru_cache(maxsize=16)

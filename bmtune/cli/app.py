@@ -11,6 +11,8 @@ import typer
 
 from bmtune import __version__
 from bmtune.cli.best import best
+from bmtune.cli.data import data
+from bmtune.cli.evaluate import evaluate
 from bmtune.cli.search import search
 from bmtune.cli.train import train
 from bmtune.errors import BmtuneError
@@ -46,6 +48,8 @@ def _bmtune(
 app.command()(search)
 app.command()(best)
 app.command()(train)
+app.command()(evaluate)
+app.add_typer(data, name="data")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

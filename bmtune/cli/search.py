@@ -15,7 +15,7 @@ DATASETS = (
     *("moons", "moons_4k", "moons_hard", "moons_small"),
     *("circles", "circles_4k", "circles_hard", "circles_small"),
     *("spirals", "spirals_4k", "spirals_hard", "spirals_small"),
-    *("digits", "iris", "wine", "breast_cancer"),
+    *("digits", "iris", "wine", "breast_cancer", "mnist", "fashion_mnist"),
 )
 METRICS = {
     "acc": "accuracy of the predicted class, max",
@@ -39,7 +39,12 @@ def search(
     ] = None,
     dataset: Annotated[
         str | None,
-        typer.Option("--dataset", metavar="NAME", help=f"The data: {', '.join(DATASETS)}.", show_default=_SPACES),
+        typer.Option(
+            "--dataset",
+            metavar="NAME",
+            help=f"The data: {', '.join(DATASETS)}, ucr/NAME, or a path to a .csv, .tsv, .npz or .parquet file.",
+            show_default=_SPACES,
+        ),
     ] = None,
     trials: Annotated[
         int | None, typer.Option("--trials", metavar="N", help="Most trials.", show_default=_SPACES)

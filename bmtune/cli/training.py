@@ -37,7 +37,7 @@ def train_and_save(config: TrialConfig, storage: Path) -> int:
             "choose another with --storage, --seed or --set name=NAME, or remove it"
         )
     console = Console()
-    data = DataHandler(config.data, get_embedding(config.born.embedding).interval)
+    data = DataHandler(config.data, get_embedding(config.born.embedding).data_interval)
     _check_batches(config, len(data.splits["train"].y))
     found = _train(make_problem(config, data), console)
     if found is None:

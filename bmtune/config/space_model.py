@@ -15,12 +15,13 @@ from bmtune.config.metrics import Metric
 from bmtune.config.metrics import MetricName
 from bmtune.config.paths import get
 from bmtune.config.paths import with_values
+from bmtune.config.root import MAIN_TRAINER
 from bmtune.config.root import TrialConfig
 
 FORMAT = "bmtune.search"
 VERSION = 1
 
-MAIN_PHASE = {"classification": "trainer.classification", "gan": "trainer.ganstyle"}
+MAIN_PHASE = {recipe: f"trainer.{field}" for recipe, field in MAIN_TRAINER.items()}
 """Where the settings lie of the phase that a recipe is about."""
 
 Params = dict[str, JsonValue]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from jaxtyping import Int64
@@ -58,6 +59,10 @@ class DataHandler:
         class_names: The name of each label, C of them.
         feature_names: The name of each feature, N of them.
         clipped: For each split, how many values lay outside the training range and were moved to its edge.
+        num_constant: How many features have one value in all training rows.
+        has_official_test: Whether the test split is the one that the data set came with.
+        kind: What the features of a row are together: "points", "images" or "series".
+        origin: Where the rows come from and how that was checked; empty for rows that were handed over.
         classification: For each split, an iterable of (x (B, N), y (B,)).
         discrimination: For each split, an iterable of (num_per_class, C, N), of that split only.
         content_hash: SHA-256, as hex, of the scaled rows, the labels and the parameters; the name of the
@@ -65,7 +70,7 @@ class DataHandler:
     """
 
     def __init__(self, config: DataConfig, interval: Interval, table: Table | None = None) -> None:
-        source = table if table is not None else load_table(config.dataset, config.split_seed)
+        source = table if table is not None else _load(config)
         check_table(source)
         rows = split_rows(source, config)
         scaler = fit_scaler(source.x[rows["train"]], interval)
@@ -80,6 +85,10 @@ class DataHandler:
         self.feature_names = source.feature_names
         self.splits: Mapping[str, Split] = splits
         self.clipped: Mapping[str, int] = clipped
+        self.num_constant = scaler.num_constant
+        self.has_official_test = source.test_rows is not None
+        self.kind = source.kind
+        self.origin = source.origin
         self.classification = {name: self._classification(name) for name in splits}
         self.discrimination = {name: self._discrimination(name) for name in splits}
         self.content_hash = _content_hash(self)
@@ -133,9 +142,13 @@ class DataHandler:
         return Loader(draw, DEFAULT_BATCH_SIZE, self._seed(split))
 
 
+def _load(config: DataConfig) -> Table:
+    return load_table(config.dataset, config.split_seed, pool=config.pool, label=config.label, root=config.root)
+
+
 def _content_hash(data: DataHandler) -> str:
     parameters = {
-        "split": data.config.model_dump(mode="json", exclude={"dataset"}),
+        "split": data.config.model_dump(mode="json", include={"split_seed", "valid_fraction", "test_fraction"}),
         "interval": data.interval,
         "class_names": data.class_names,
         "feature_names": data.feature_names,
@@ -143,6 +156,7 @@ def _content_hash(data: DataHandler) -> str:
     }
     digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
     for split in data.splits.values():
-        digest.update(split.x.numpy().astype("<f8").tobytes())
-        digest.update(split.y.numpy().astype("<i8").tobytes())
+        # No copy on most machines: MNIST is half a gigabyte.
+        digest.update(np.ascontiguousarray(split.x.numpy(), dtype="<f8").reshape(-1).data)
+        digest.update(np.ascontiguousarray(split.y.numpy(), dtype="<i8").reshape(-1).data)
     return digest.hexdigest()

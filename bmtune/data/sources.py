@@ -1,4 +1,4 @@
-"""The data sets that are found by name: three toys in four variants each, and four of scikit-learn's.
+"""Where the rows of a data set come from: made here, carried by scikit-learn, or read from files.
 
 The toys have two features and two classes. A variant is a number of rows a class, a standard
 deviation of the noise and, for circles, the ratio of the radii.
@@ -6,6 +6,7 @@ deviation of the noise and, for circles, the ratio of the radii.
 
 from collections.abc import Callable
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from typing import NamedTuple
 
@@ -13,9 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import datasets
 
+from bmtune.config.data_folders import data_root
+from bmtune.config.datasets import check_dataset
+from bmtune.config.datasets import ucr_name
+from bmtune.data.images import IMAGE_SETS
+from bmtune.data.images import load_images
 from bmtune.data.seeds import SeedPurpose
 from bmtune.data.seeds import seed_sequence
+from bmtune.data.series import load_series
 from bmtune.data.table import Table
+from bmtune.data.user_files import load_user_file
 from bmtune.errors import DataError
 
 Arrays = tuple[NDArray[np.float64], NDArray[np.int64]]
@@ -85,27 +93,56 @@ REAL: Mapping[str, Callable[[], Any]] = {
 """The data sets that scikit-learn carries, by name."""
 
 
-def load_table(dataset: str, seed: int) -> Table:
-    """The rows of the data set called `dataset`.
+def load_table(
+    dataset: str, seed: int = 0, *, pool: int = 1, label: str | None = None, root: str | Path | None = None
+) -> Table:
+    """The rows of a data set.
 
     Args:
-        dataset: One of `bmtune.config.data.DATASETS`.
+        dataset: One of `bmtune.config.data.DATASETS`, `ucr/NAME`, or a path to a .csv, .tsv, .npz or .parquet file.
         seed: Determines the rows of a toy; the others do not use it.
+        pool: Edge of the squares of pixels whose mean is one feature; for images.
+        label: Column of the labels in a .csv, .tsv or .parquet file; None: `label`, or else the last one.
+        root: Folder of data files; None: the one that $BMTUNE_DATA names, or else ~/.cache/bmtune.
 
     Raises:
-        DataError: No data set has that name.
+        DataError: There is no such data set, its files are missing or damaged, or nothing can be trained on them.
     """
+    try:
+        check_dataset(dataset)
+    except ValueError as error:
+        raise DataError(str(error)) from error
     if dataset in TOYS:
-        toy = TOYS[dataset]
-        x, y = toy.shape(toy, seed_sequence(seed, SeedPurpose.ROWS))
-        return Table(dataset, x, y.astype(np.int64), class_names=("0", "1"), feature_names=("x0", "x1"))
+        return _toy_table(dataset, seed)
     if dataset in REAL:
-        bunch = REAL[dataset]()
-        return Table(
-            name=dataset,
-            x=np.asarray(bunch.data, dtype=np.float64),
-            y=np.asarray(bunch.target, dtype=np.int64),
-            class_names=tuple(str(name) for name in bunch.target_names),
-            feature_names=tuple(str(name) for name in bunch.feature_names),
-        )
-    raise DataError(f"a data set must be one of {', '.join((*TOYS, *REAL))}, but got {dataset!r}")
+        return _real_table(dataset)
+    if dataset in IMAGE_SETS:
+        return load_images(IMAGE_SETS[dataset], data_root(root), pool)
+    series = ucr_name(dataset)
+    return load_user_file(Path(dataset), label) if series is None else load_series(series, data_root(root))
+
+
+def _toy_table(dataset: str, seed: int) -> Table:
+    toy = TOYS[dataset]
+    x, y = toy.shape(toy, seed_sequence(seed, SeedPurpose.ROWS))
+    return Table(
+        name=dataset,
+        x=x,
+        y=y.astype(np.int64),
+        class_names=("0", "1"),
+        feature_names=("x0", "x1"),
+        origin="made by bmtune",
+    )
+
+
+def _real_table(dataset: str) -> Table:
+    bunch = REAL[dataset]()
+    return Table(
+        name=dataset,
+        x=np.asarray(bunch.data, dtype=np.float64),
+        y=np.asarray(bunch.target, dtype=np.int64),
+        class_names=tuple(str(name) for name in bunch.target_names),
+        feature_names=tuple(str(name) for name in bunch.feature_names),
+        kind="images" if dataset == "digits" else "points",
+        origin="carried by scikit-learn",
+    )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -9,6 +10,12 @@ from numpy.typing import NDArray
 
 from bmtune.data.labels import encode_labels
 from bmtune.errors import DataError
+
+Values = NDArray[np.float64] | NDArray[np.float32] | NDArray[np.uint8]
+"""Feature values; small types keep images small, and float64 holds each of them exactly."""
+
+DataKind = Literal["points", "images", "series"]
+"""What the features of a row are together: nothing in particular, the pixels of a square, line by line, or a series."""
 
 
 @dataclass(frozen=True)
@@ -21,13 +28,19 @@ class Table:
         y: Labels 0 to C - 1, (R,).
         class_names: Name of each label, C of them.
         feature_names: Name of each column, N of them.
+        test_rows: The rows of the official test split, or None where there is none.
+        kind: What the features of a row are together.
+        origin: Where the rows come from and how that was checked.
     """
 
     name: str
-    x: NDArray[np.float64]
+    x: Values
     y: NDArray[np.int64]
     class_names: tuple[str, ...]
     feature_names: tuple[str, ...]
+    test_rows: NDArray[np.int64] | None = None
+    kind: DataKind = "points"
+    origin: str = ""
 
 
 def table_from_arrays(

@@ -6,6 +6,7 @@ from bmtune.evaluation.likelihood import genloss_floor
 from bmtune.evaluation.likelihood import likelihood_metrics
 from bmtune.evaluation.measure import measure
 from bmtune.evaluation.outliers import outlier_flags
+from bmtune.evaluation.robustness import robustness_metrics
 from bmtune.evaluation.samples import draw_samples
 from bmtune.evaluation.samples import sample_metrics
 
@@ -17,5 +18,6 @@ __all__ = [
     "likelihood_metrics",
     "measure",
     "outlier_flags",
+    "robustness_metrics",
     "sample_metrics",
 ]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
+from jaxtyping import Float64
 from jaxtyping import Int64
 from torch import Tensor
 
@@ -39,12 +40,18 @@ def likelihood_sums(weights: Float[Tensor, "C R"], y: Int64[Tensor, " R"]) -> Li
     wide = weights.double()
     log_probabilities = wide.log_softmax(0)
     at_label = log_probabilities.gather(0, y[None]).squeeze(0)
-    # argmax of a column that holds NaN, or of one where every u is 0, is a number but not a prediction.
-    predicted = torch.isfinite(wide.logsumexp(0))
-    correct = torch.where(predicted, (wide.argmax(0) == y).double(), torch.nan)
+    correct = correct_rows(weights, y)
     log_weight = wide.gather(0, y[None]).sum()
     correct_sum, at_label_sum, log_weight_sum = torch.stack((correct.sum(), at_label.sum(), log_weight)).tolist()
     return LikelihoodSums(correct=correct_sum, class_nll=-at_label_sum, log_weight=log_weight_sum)
+
+
+def correct_rows(weights: Float[Tensor, "C R"], y: Int64[Tensor, " R"]) -> Float64[Tensor, " R"]:
+    """1 for a row whose most probable class is its own, 0 for another; NaN where there are no class probabilities."""
+    wide = weights.double()
+    # argmax of a column that holds NaN, or of one where every u is 0, is a number but not a prediction.
+    predicted = torch.isfinite(wide.logsumexp(0))
+    return torch.where(predicted, (wide.argmax(0) == y).double(), torch.nan)
 
 
 @torch.no_grad()

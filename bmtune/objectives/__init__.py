@@ -7,13 +7,31 @@ from bmtune.objectives.game import critic_wasserstein
 from bmtune.objectives.game import generator_bce
 from bmtune.objectives.game import generator_wasserstein
 from bmtune.objectives.game import gradient_penalty
+from bmtune.objectives.generative import GenerativeNLL
+from bmtune.objectives.generative import check_criterion
+from bmtune.objectives.generative import joint_nll
+from bmtune.objectives.generative import mixed_nll
+from bmtune.objectives.generative import norm_penalty
+from bmtune.objectives.robust import brier_rows
+from bmtune.objectives.robust import divergence_rows
+from bmtune.objectives.robust import mixed_adversarial
+from bmtune.objectives.robust import trades
 
 __all__ = [
+    "GenerativeNLL",
+    "check_criterion",
+    "joint_nll",
+    "mixed_nll",
+    "norm_penalty",
     "brier",
+    "brier_rows",
     "class_nll",
     "critic_bce",
     "critic_wasserstein",
+    "divergence_rows",
     "generator_bce",
     "generator_wasserstein",
     "gradient_penalty",
+    "mixed_adversarial",
+    "trades",
 ]

@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from pydantic import JsonValue
 from pydantic import ValidationError
 
-from bmtune.config.data import DATASETS
+from bmtune.config.datasets import check_dataset
+from bmtune.config.datasets import short_name
 from bmtune.config.dimensions import CategoricalDimension
 from bmtune.config.metrics import METRICS
 from bmtune.config.mistakes import clean
@@ -177,12 +178,12 @@ def _validated(model: type[Model], raw: dict[str, Any]) -> Model:
 
 
 def _with_overrides(space: SearchSpace, request: SearchRequest) -> SearchSpace:
-    if request.dataset is not None and request.dataset not in DATASETS:
-        raise ConfigError(
-            f"a data set must be one of {', '.join(DATASETS)}, but got {request.dataset!r} "
-            f"({COMMAND_LINE}: --dataset); {did_you_mean(request.dataset, DATASETS)}"
-        )
-    values: dict[str, Any] = {} if request.dataset is None else {"data.dataset": request.dataset}
+    values: dict[str, Any] = {}
+    if request.dataset is not None:
+        try:
+            values["data.dataset"] = check_dataset(request.dataset)
+        except ValueError as error:
+            raise ConfigError(f"{error} ({COMMAND_LINE}: --dataset)") from error
     for path, text in request.overrides:
         values[path] = parse(text, f"{COMMAND_LINE}: --set {path}")
     return pinned(space, values, COMMAND_LINE) if values else checked(space)
@@ -209,4 +210,4 @@ def _whole_or_part(gpus: float) -> float:
 
 
 def _default_name(space: SearchSpace) -> str:
-    return f"{space.trainer}-{space.base.data.dataset}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return f"{space.trainer}-{short_name(space.base.data.dataset)}-{time.strftime('%Y%m%d-%H%M%S')}"

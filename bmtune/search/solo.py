@@ -32,7 +32,7 @@ def load_data(config: TrialConfig) -> DataHandler:
     Raises:
         DataError: The data are unfit to train on.
     """
-    return _load(config.data, get_embedding(config.born.embedding).interval)
+    return _load(config.data, get_embedding(config.born.embedding).data_interval)
 
 
 class SoloTraining:

@@ -18,6 +18,7 @@ from bmtune.checkpoints import write_checkpoint
 from bmtune.config.root import TrialConfig
 from bmtune.records import CheckpointWritten
 from bmtune.records import Epoch
+from bmtune.tracking import picture_path
 from bmtune.training import EpochReport
 from bmtune.training import Status
 
@@ -108,6 +109,7 @@ class TrialRun:
         began, epochs = self._clock(), list[Epoch]()
         while True:
             report = self._training.advance()
+            self._keep_pictures(report)
             at_rung = report.budget > self._budget and report.budget in self._task.rungs
             self._budget = report.budget
             epochs.append(_to_record(self._task.trial, report))
@@ -118,6 +120,13 @@ class TrialRun:
         checkpoints = self._save(report, whole=at_rung or report.status.ended)
         end = _end_of(report.status) if report.status.ended else None
         return TrialReport(epochs=tuple(epochs), checkpoints=checkpoints, end=end)
+
+    def _keep_pictures(self, report: EpochReport) -> None:
+        """Writes the pictures of an epoch beside the checkpoints, before its record speaks of that epoch."""
+        for name, png in report.pictures.items():
+            path = Path(self._task.run_folder, picture_path(self._task.trial, report.phase, report.epoch, name))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(png)
 
     def _save(self, report: EpochReport, *, whole: bool) -> tuple[CheckpointWritten, ...]:
         """Writes the best cores where they changed and, with `whole`, all that is needed to go on."""

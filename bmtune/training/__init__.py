@@ -14,6 +14,7 @@ from bmtune.training.status import Status
 from bmtune.training.trial import advance
 from bmtune.training.trial import main_best
 from bmtune.training.trial import start
+from bmtune.training.trial import start_at
 
 __all__ = [
     "EpochReport",
@@ -27,6 +28,7 @@ __all__ = [
     "make_problem",
     "outcome",
     "start",
+    "start_at",
     "test_metrics",
     "timings",
     "to_checkpoint",

@@ -50,8 +50,9 @@ def test_metrics(problem: Problem, cores: Cores) -> dict[str, float]:
 def timings(config: TrialConfig, state: TrialState) -> dict[str, float]:
     """Average epoch times in seconds; an epoch is training and validation."""
     found = {}
-    if state.epochs.get("pre"):
-        found["pre/avg_epoch_time_s"] = state.seconds["pre"] / state.epochs["pre"]
+    for phase in ("pre", "gen", "adv"):
+        if state.epochs.get(phase):
+            found[f"{phase}/avg_epoch_time_s"] = state.seconds[phase] / state.epochs[phase]
     if state.epochs.get("gan"):
         alone, epochs = state.seconds["gan"], state.epochs["gan"]
         found["gan/avg_epoch_time_total_s"] = (alone + state.seconds.get("re", 0.0)) / epochs

@@ -12,6 +12,7 @@ from bmtune.config.root import TrialConfig
 from bmtune.critics import CriticShape
 from bmtune.data import DataHandler
 from bmtune.data import Split
+from bmtune.objectives import GenerativeNLL
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Problem:
         splits: The rows of "train", "valid" and "test" on the device, in the network's real number type.
         gram: Gram matrix of the embedding on the device, or None for the identity.
         device: Where tensors live.
+        criterion: A user's own criterion for generative training, in place of the configured one.
+        critic: The tensors of a user's own critic, to start from in place of fresh ones.
     """
 
     config: TrialConfig
@@ -31,13 +34,15 @@ class Problem:
     splits: dict[str, Split]
     gram: Tensor | None
     device: torch.device
+    criterion: GenerativeNLL | None = None
+    critic: tuple[Tensor, ...] | None = None
 
     @property
     def critic_shape(self) -> CriticShape:
         """The shape of the critic."""
         critic = self.config.trainer.ganstyle.critic
         return CriticShape.from_config(
-            critic, self.chain.num_sites, self.chain.num_classes, self.chain.embedding.interval
+            critic, self.chain.num_sites, self.chain.num_classes, self.chain.embedding.data_interval
         )
 
     @property
@@ -46,7 +51,14 @@ class Problem:
         return sampling_grid(self.chain, self.config.trainer.ganstyle.sampling.num_bins, self.device)
 
 
-def make_problem(config: TrialConfig, data: DataHandler, device: str = "cpu") -> Problem:
+def make_problem(
+    config: TrialConfig,
+    data: DataHandler,
+    device: str = "cpu",
+    criterion: GenerativeNLL | None = None,
+    *,
+    critic: tuple[Tensor, ...] | None = None,
+) -> Problem:
     """Resolves a configuration against its data.
 
     Raises:
@@ -57,4 +69,4 @@ def make_problem(config: TrialConfig, data: DataHandler, device: str = "cpu") ->
     splits = {
         name: Split(split.x.to(place, chain.real_dtype), split.y.to(place)) for name, split in data.splits.items()
     }
-    return Problem(config, chain, splits, chain.gram(place), place)
+    return Problem(config, chain, splits, chain.gram(place), place, criterion, critic)

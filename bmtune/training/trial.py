@@ -1,6 +1,8 @@
 """The one loop: a trial as a sequence of epochs through its phases.
 
 classification: `pre`.
+generative: `gen`, after `pre` where `pretrain` is set.
+adversarial: `adv`, after `pre` where `pretrain` is set.
 gan: `pre`, then `gan`; a `gan` epoch that costs the classifier more than `tolerance` is followed by
 a visit to `re` before it counts as finished.
 """
@@ -14,8 +16,11 @@ import torch
 
 from bmtune.born import Cores
 from bmtune.born import start_cores
+from bmtune.config.adversarial import AdversarialConfig
+from bmtune.config.generative import GenerativeConfig
 from bmtune.config.metrics import METRICS
 from bmtune.config.metrics import due
+from bmtune.config.training import GANStyleConfig
 from bmtune.evaluation import measure
 from bmtune.training.engine import Engine
 from bmtune.training.engine import SoloEngine
@@ -31,7 +36,7 @@ from bmtune.training.watch import Best
 from bmtune.training.watch import better
 from bmtune.training.watch import phase_status
 
-MAIN_PHASE = {"classification": "pre", "gan": "gan"}
+MAIN_PHASE = {"classification": "pre", "gan": "gan", "generative": "gen", "adversarial": "adv"}
 """The phase that a recipe is about: its epochs are the trial's budget."""
 
 SOLO = SoloEngine()
@@ -53,7 +58,36 @@ def start(problem: Problem, goal: Mapping[str, float] | None = None, engine: Eng
     config = problem.config
     cores = start_cores(problem.chain, config.born, derive(config.seed, "cores"))
     cores = Cores(*(tensor.to(problem.device) for tensor in cores))
-    return TrialState("pre", _start_phase(engine, problem, "pre", cores), target=dict(goal or {}))
+    return start_at(problem, _first_phase(problem), cores, goal=goal, engine=engine)
+
+
+def start_at(
+    problem: Problem,
+    phase: str,
+    cores: Cores,
+    *,
+    goal: Mapping[str, float] | None = None,
+    reached_before: Mapping[str, float] | None = None,
+    engine: Engine = SOLO,
+) -> TrialState:
+    """The state before the first epoch of a phase that begins with given cores.
+
+    Args:
+        problem: What is trained.
+        phase: The phase to begin with.
+        cores: The cores to begin with.
+        goal: Metrics of the main phase at which the trial may end early.
+        reached_before: What earlier training achieved, for retraining to reach again.
+        engine: Runs the recipes.
+    """
+    players = _start_phase(engine, problem, phase, cores)
+    return TrialState(phase, players, target=dict(goal or {}), goal=dict(reached_before or {}))
+
+
+def _first_phase(problem: Problem) -> str:
+    main = problem.config.main_trainer
+    alone = isinstance(main, GenerativeConfig | AdversarialConfig) and not main.pretrain
+    return main_phase(problem) if alone else "pre"
 
 
 def advance(problem: Problem, state: TrialState, engine: Engine = SOLO) -> tuple[TrialState, EpochReport]:
@@ -63,20 +97,21 @@ def advance(problem: Problem, state: TrialState, engine: Engine = SOLO) -> tuple
     phase, epoch = state.phase, state.epochs.get(state.phase, 0) + 1
     players, losses = _train_epoch(problem, state, engine, epoch)
     rules = PHASES[phase].rules(problem)
-    metrics = losses | _measured(problem, cores_of(players), due(rules.metrics, state.visit_epoch + 1), losses)
+    names = due(rules.metrics, state.visit_epoch + 1)
+    metrics = losses | _measured(problem, cores_of(players), names, losses)
     state = replace(state, players=players, visit_epoch=state.visit_epoch + 1, epochs={**state.epochs, phase: epoch})
     if not _finite(state, metrics):
         state, eligible = replace(state, status=Status.DIVERGED), False
     elif phase == "gan":
         state, eligible = _after_gan(problem, state, metrics, engine)
     else:
-        state, eligible, extra = _after_classification(problem, state, metrics, engine)
+        state, eligible, extra = _after_epoch(problem, state, metrics)
         metrics |= extra
     seconds = perf_counter() - began
     state = replace(state, seconds={**state.seconds, phase: state.seconds.get(phase, 0.0) + seconds})
-    if state.phase == "gan" and phase == "pre":
+    if phase == "pre" and state.phase != "pre":
         # The critic's own pre-training belongs to no epoch: it is not timed.
-        state = replace(state, players=_start_phase(engine, problem, "gan", state.cores))
+        state = replace(state, players=_start_phase(engine, problem, state.phase, state.cores))
     return state, _report(problem, state, (phase, epoch, metrics, seconds, eligible))
 
 
@@ -88,7 +123,7 @@ def _train_epoch(problem: Problem, state: TrialState, engine: Engine, epoch: int
     """One pass over the training rows; losses are means over rows, read from the device once."""
     recipe, players = PHASES[state.phase], state.players
     total, sums = 0, dict[str, torch.Tensor]()
-    for weight, batch in recipe.batches(problem, derive(problem.config.seed, state.phase, epoch)):
+    for weight, batch in recipe.batches(problem, derive(problem.config.seed, state.phase, epoch), epoch):
         players, losses = recipe.step(engine, problem, players, batch)
         total += weight
         for name, loss in losses.items():
@@ -113,10 +148,10 @@ def _finite(state: TrialState, metrics: Mapping[str, float]) -> bool:
     return all(map(isfinite, metrics.values())) and _finite_cores(state.cores)
 
 
-def _after_classification(
-    problem: Problem, state: TrialState, metrics: dict[str, float], engine: Engine
+def _after_epoch(
+    problem: Problem, state: TrialState, metrics: dict[str, float]
 ) -> tuple[TrialState, bool, dict[str, float]]:
-    """What follows an epoch of `pre` or `re`: the state, whether the epoch is eligible, and further metrics."""
+    """What follows an epoch of any phase but `gan`: the state, whether the epoch is eligible, and further metrics."""
     rules, is_main = PHASES[state.phase].rules(problem), main_phase(problem) == state.phase
     best = better(state.best, Best(state.visit_epoch, metrics, state.cores), rules.stop_crit)
     goal = state.target if is_main else state.goal
@@ -127,18 +162,18 @@ def _after_classification(
     cores = best.cores if best else state.cores
     if state.phase == "re":
         return _back_to_gan(problem, state, cores)
-    return _on_to_gan(problem, state, cores, best)
+    return _on_to_main(problem, state, cores)
 
 
-def _on_to_gan(
-    problem: Problem, state: TrialState, cores: Cores, best: Best | None
+def _on_to_main(
+    problem: Problem, state: TrialState, cores: Cores
 ) -> tuple[TrialState, bool, dict[str, float]]:
-    """From `pre` to `gan`, from the best cores; their metrics are what the GAN phase starts from."""
-    config = problem.config.trainer.ganstyle
-    found = _measured(problem, cores, tuple(dict(config.metrics)), {})
-    goal = {config.retrain_crit: found[config.retrain_crit]}
+    """From `pre` to the main phase, from the best cores; their metrics are what the main phase starts from."""
+    main = problem.config.main_trainer
+    found = _measured(problem, cores, tuple(dict(main.metrics)), {})
+    goal = {main.retrain_crit: found[main.retrain_crit]} if isinstance(main, GANStyleConfig) else {}
     players = (state.players[0]._replace(params=tuple(cores)),)
-    state = replace(state, phase="gan", players=players, visit_epoch=0, best=None, goal=goal)
+    state = replace(state, phase=main_phase(problem), players=players, visit_epoch=0, best=None, goal=goal)
     return state, False, {f"start/{name}": value for name, value in found.items()}
 
 

@@ -32,12 +32,24 @@ COMMANDS = {
     ],
     "best": ["run", "--json", "--top"],
     "train": ["best", "--set", "--seed", "--storage"],
+    "data list": ["--root"],
+    "data fetch": ["name", "--root"],
+    "data check": ["dataset", "--root", "--label"],
 }
+
+
+def leaves(group, before=""):
+    """Every command by its words, those of groups within groups too."""
+    found = {}
+    for name, command in group.commands.items():
+        inner = getattr(command, "commands", None)
+        found |= {before + name: command} if inner is None else leaves(command, f"{before}{name} ")
+    return found
 
 
 def test_the_commands_and_their_options_are_these():
     group = typer.main.get_command(app)
-    found = {name: [parameter.opts[0] for parameter in command.params] for name, command in group.commands.items()}
+    found = {name: [parameter.opts[0] for parameter in command.params] for name, command in leaves(group).items()}
     assert found == COMMANDS
     assert [parameter.opts for parameter in group.params] == [["--version"]]
 
@@ -46,7 +58,7 @@ def test_every_parameter_says_what_it_is():
     group = typer.main.get_command(app)
     undocumented = [
         (name, parameter.opts[0])
-        for name, command in group.commands.items()
+        for name, command in leaves(group).items()
         for parameter in command.params
         if not parameter.help
     ]
@@ -57,7 +69,7 @@ def test_every_option_shows_its_default():
     group = typer.main.get_command(app)
     bare = [
         (name, option.opts[0])
-        for name, command in group.commands.items()
+        for name, command in leaves(group).items()
         for option in command.params
         if option.opts[0].startswith("--") and option.default is None and not option.show_default
     ]

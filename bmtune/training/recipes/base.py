@@ -5,11 +5,13 @@ from typing import Any
 from typing import NamedTuple
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from bmtune.born import Cores
 from bmtune.config.metrics import MetricSchedule
 from bmtune.config.optimizer import OptimizerConfig
+from bmtune.data import class_batches
 from bmtune.training.engine import Engine
 from bmtune.training.engine import Params
 from bmtune.training.optimizers import OptimizerState
@@ -77,8 +79,8 @@ class Recipe(Protocol):
         """The players before the first step."""
         ...
 
-    def batches(self, problem: Problem, seed: int) -> Iterator[tuple[int, tuple[Any, ...]]]:
-        """One pass over the training rows: the weight of each batch (its rows) and the batch."""
+    def batches(self, problem: Problem, seed: int, epoch: int) -> Iterator[tuple[int, tuple[Any, ...]]]:
+        """The pass number `epoch`, from 1, over the training rows: the weight of each batch (its rows) and the batch."""
         ...
 
     def step(self, engine: Engine, problem: Problem, players: Players, batch: tuple[Any, ...]) -> Step:
@@ -89,3 +91,20 @@ class Recipe(Protocol):
 def cores_of(players: Players) -> Cores:
     """The cores of the Born machine among the players."""
     return Cores(*players[0].params)
+
+
+EMBEDDED_AT_ONCE = 1 << 22
+"""Numbers in the embedded rows that are kept at once: several batches are embedded in one go."""
+
+
+def embedded_batches(
+    problem: Problem, batch_size: int, seed: int
+) -> Iterator[tuple[int, tuple[Tensor, Tensor]]]:
+    """One pass over the training rows in seeded order: number of rows, features (N, d, B) and labels (B,)."""
+    row = problem.chain.num_sites * problem.chain.physical_dim
+    together = max(1, EMBEDDED_AT_ONCE // (row * batch_size)) * batch_size
+    train, generator = problem.splits["train"], torch.Generator().manual_seed(seed)
+    for x, y in class_batches(train.x, train.y, together, generator):
+        phi = problem.chain.features(x)
+        for features, labels in zip(phi.split(batch_size, -1), y.split(batch_size), strict=True):
+            yield len(labels), (features, labels)

@@ -4,13 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from bmtune.born import Cores
 from bmtune.born import log_weights
 from bmtune.config.training import ClassificationConfig
-from bmtune.data import class_batches
 from bmtune.objectives import brier
 from bmtune.objectives import class_nll
 from bmtune.training.engine import Engine
@@ -20,12 +18,9 @@ from bmtune.training.recipes.base import PhaseRules
 from bmtune.training.recipes.base import Player
 from bmtune.training.recipes.base import Players
 from bmtune.training.recipes.base import Step
+from bmtune.training.recipes.base import embedded_batches
 
 CRITERIA = {"negative log-likelihood": class_nll, "brier": brier}
-
-EMBEDDED_AT_ONCE = 1 << 22
-"""Numbers in the embedded rows that are kept at once: several batches are embedded in one go."""
-
 
 class Classification:
     """Training of p(c|x) by stochastic gradients (Stoudenmire and Schwab 2016, arXiv 1605.05775).
@@ -50,16 +45,9 @@ class Classification:
         """See `Recipe.start`: the optimizer starts afresh in every phase."""
         return (Player.start(self._config(problem).optimizer, tuple(cores)),)
 
-    def batches(self, problem: Problem, seed: int) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    def batches(self, problem: Problem, seed: int, epoch: int) -> Iterator[tuple[int, tuple[Any, ...]]]:
         """See `Recipe.batches`: embedded rows (N, d, B) and their labels (B,)."""
-        batch_size = self._config(problem).batch_size
-        row = problem.chain.num_sites * problem.chain.physical_dim
-        together = max(1, EMBEDDED_AT_ONCE // (row * batch_size)) * batch_size
-        train, generator = problem.splits["train"], torch.Generator().manual_seed(seed)
-        for x, y in class_batches(train.x, train.y, together, generator):
-            phi = problem.chain.features(x)
-            for features, labels in zip(phi.split(batch_size, -1), y.split(batch_size), strict=True):
-                yield len(labels), (features, labels)
+        return embedded_batches(problem, self._config(problem).batch_size, seed)
 
     def step(self, engine: Engine, problem: Problem, players: Players, batch: tuple[Any, ...]) -> Step:
         """See `Recipe.step`."""

@@ -43,16 +43,17 @@ class GanStyle:
     def start(self, engine: Engine, problem: Problem, cores: Cores, seed: int) -> Players:
         """See `Recipe.start`: a new critic, trained alone for `pretrain_epochs` passes."""
         config = problem.config.trainer.ganstyle
-        tensors = start_critic(problem.critic_shape, derive(seed, "critic"), problem.chain.real_dtype)
-        critic = Player.start(config.critic.optimizer, tuple(tensor.to(problem.device) for tensor in tensors))
+        tensors = problem.critic or start_critic(problem.critic_shape, derive(seed, "critic"), problem.chain.real_dtype)
+        placed = tuple(tensor.to(problem.device, problem.chain.real_dtype) for tensor in tensors)
+        critic = Player.start(config.critic.optimizer, placed)
         born = Player.start(config.optimizer, tuple(cores))
         for epoch in range(config.critic.pretrain_epochs):
-            for _, (real, uniforms, mixing) in self.batches(problem, derive(seed, "critic", epoch)):
+            for _, (real, uniforms, mixing) in self.batches(problem, derive(seed, "critic", epoch), epoch):
                 generated = engine.call(self._sample(problem), born.params, uniforms[0])
                 critic, _ = self._critic_step(engine, problem, critic, (real, generated, mixing[0]))
         return born, critic
 
-    def batches(self, problem: Problem, seed: int) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    def batches(self, problem: Problem, seed: int, epoch: int) -> Iterator[tuple[int, tuple[Any, ...]]]:
         """See `Recipe.batches`: real rows (S, C, N), uniforms of two samples (2, N, C, S), and critic mixing shares."""
         config, chain = problem.config.trainer.ganstyle, problem.chain
         generated = config.sampling.num_per_class

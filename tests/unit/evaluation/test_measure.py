@@ -14,7 +14,7 @@ from bmtune.data import DataHandler
 from bmtune.evaluation import genloss_floor
 from bmtune.evaluation import measure
 
-CONFIG = EvaluationConfig(num_samples=40, num_bins=20)
+CONFIG = EvaluationConfig(num_samples=40, num_bins=20, strengths=(0.1,), attack={"steps": 3})
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +43,7 @@ def test_a_metric_is_the_same_alone_and_among_others(iris):
     born = machine()
     arguments = (born.chain, born.cores, iris.splits["valid"], CONFIG)
     together = measure(METRICS, *arguments, seed=3)
+    assert together["rob_strong"] <= together["rob"] <= together["acc"]
     for name in METRICS:
         assert measure([name], *arguments, seed=3) == {name: together[name]}
     assert measure(["fid"], *arguments, seed=4)["fid"] != together["fid"]
@@ -53,6 +54,8 @@ def test_a_metric_is_the_same_alone_and_among_others(iris):
     [
         (["acc", "loss", "genloss"], ["forward"]),
         (["fid", "outliers"], ["draw"]),
+        (["rob", "rob/0.1", "rob_strong"], ["attack"]),
+        (["rob", "loss"], ["forward", "attack"]),
         (["fid", "acc", "loss", "outliers"], ["forward", "draw"]),
         ([], []),
     ],
@@ -60,12 +63,13 @@ def test_a_metric_is_the_same_alone_and_among_others(iris):
 def test_rows_pass_once_and_samples_are_drawn_once(iris, monkeypatch, names, calls):
     module = sys.modules[measure.__module__]
     seen = []
-    for label, function in (("forward", "likelihood_metrics"), ("draw", "draw_samples")):
+    shared = {"forward": "likelihood_metrics", "draw": "draw_samples", "attack": "robustness_metrics"}
+    for label, function in shared.items():
         original = getattr(module, function)
 
-        def counted(*args, label=label, original=original):
+        def counted(*args, label=label, original=original, **named):
             seen.append(label)
-            return original(*args)
+            return original(*args, **named)
 
         monkeypatch.setattr(module, function, counted)
     born = machine()
@@ -75,7 +79,7 @@ def test_rows_pass_once_and_samples_are_drawn_once(iris, monkeypatch, names, cal
 
 def test_an_unknown_metric_is_refused_by_name(iris):
     born = machine()
-    with pytest.raises(ValueError, match="must be one of acc, loss, genloss, fid, outliers, but got 'auc'"):
+    with pytest.raises(ValueError, match="outliers, rob, rob_strong or rob/<eps>, but got 'auc'"):
         measure(["acc", "auc"], born.chain, born.cores, iris.splits["valid"], CONFIG, seed=0)
 
 

@@ -1,0 +1,162 @@
+"""Accuracy under attack: `rob/<eps>` and `rob`, and the same under the strongest attacks known here, `rob_strong`.
+
+Notation: `R` rows, `N` features, `C` classes, `K` starts of an attack.
+
+A row survives a strength if its class is predicted on the clean row and on every attempt at this strength and at
+the smaller strengths of the configuration: who falls inside a small ball falls inside a larger one. So no value
+rises along the strengths of the configuration, at strength 0 all are the accuracy, and `rob_strong` is at most
+`rob`. The attempts of pgd include the single step of fgm from the row itself: who falls to fgm has fallen to pgd.
+"""
+
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from jaxtyping import Float64
+from jaxtyping import Int64
+from torch import Tensor
+
+from bmtune.attacks import apgd
+from bmtune.attacks import attack_noise
+from bmtune.attacks import attempts
+from bmtune.attacks import ball_noise
+from bmtune.attacks import difference_of_logits
+from bmtune.attacks import fgm
+from bmtune.attacks import log_odds
+from bmtune.attacks import make_ball
+from bmtune.attacks import margin
+from bmtune.attacks import perturbation_radius
+from bmtune.born import Chain
+from bmtune.born import Cores
+from bmtune.born import log_weights
+from bmtune.config.metrics import STRENGTH_FAMILIES
+from bmtune.config.metrics import strength_of
+from bmtune.config.root import EvaluationConfig
+from bmtune.data import Split
+from bmtune.evaluation.likelihood import correct_rows
+
+STRONG_STEPS = 50
+"""Gradient steps of each start of auto-PGD."""
+STRONG_RESTARTS = 2
+"""Starts of auto-PGD for each of its losses."""
+MAX_ELEMENTS = 2**23
+"""Numbers that contracting a chunk of rows may keep for their gradient."""
+
+
+def is_robustness(name: str) -> bool:
+    """Whether the metric called `name` is an accuracy under attack."""
+    return name.partition("/")[0] in STRENGTH_FAMILIES
+
+
+def robustness_metrics(
+    names: Iterable[str], chain: Chain, cores: Cores, split: Split, config: EvaluationConfig, *, seed: int
+) -> dict[str, float]:
+    """Accuracies under attack, as shares of all rows of a split.
+
+    A value depends on seed and configuration and not on what else is measured. A row without class
+    probabilities, clean or attacked, makes it not a number.
+
+    Args:
+        names: Names for which `is_robustness` holds.
+        chain: Embedding and shape.
+        cores: The cores, on the device that computes.
+        split: Rows in the interval, on any device.
+        config: Strengths, and the attack behind `rob`.
+        seed: Determines where attacks start.
+    """
+    survival = _Survival(chain, cores, split, config, seed)
+    found = {}
+    for name in names:
+        strength, strong = strength_of(name), name.startswith("rob_strong")
+        strengths = config.strengths if strength is None else (strength,)
+        shares = [survival.of(radius, strong=strong).sum().item() / len(split.y) for radius in strengths]
+        found[name] = sum(shares) / len(shares)
+    return found
+
+
+class _Survival:
+    """Which rows survive which strength, each attacked once."""
+
+    def __init__(self, chain: Chain, cores: Cores, split: Split, config: EvaluationConfig, seed: int) -> None:
+        self._chain, self._config, self._seed = chain, config, seed
+        self._cores = Cores(*(core.detach() for core in cores))
+        self._x = split.x.to(cores.edge.device, chain.real_dtype)
+        self._y = split.y.to(cores.edge.device)
+        self._found: dict[tuple[float, bool], Tensor] = {}
+
+    def of(self, strength: float, *, strong: bool) -> Float64[Tensor, " R"]:
+        """1 for a row that survives, 0 for one that falls, NaN for one without class probabilities."""
+        key = strength, strong and strength > 0
+        if key not in self._found:
+            self._found[key] = self._attacked(strength, strong=strong) if strength > 0 else self._clean()
+        return self._found[key]
+
+    def _clean(self) -> Tensor:
+        everything = torch.arange(len(self._y), device=self._y.device)
+        return torch.cat([self._correct(self._x[part], part) for part in self._chunks(everything)])
+
+    def _attacked(self, strength: float, *, strong: bool) -> Tensor:
+        below = max((smaller for smaller in self._config.strengths if smaller < strength), default=0.0)
+        alive = self.of(below, strong=strong)
+        if strong:
+            alive = torch.minimum(alive, self.of(strength, strong=False))
+        radius = perturbation_radius(strength, self._chain.embedding.data_interval)
+        for number, noise in enumerate(self._strong_noise() if strong else self._weak_noise()):
+            alive = alive.clone()
+            for part in self._chunks((alive == 1).nonzero().squeeze(1)):
+                starts = radius * noise[:, part]
+                found = self._strong(part, starts, radius, number) if strong else self._weak(part, starts, radius)
+                alive[part] = torch.stack([self._correct(x, part) for x in found.unbind(0)]).amin(0)
+        return alive
+
+    def _weak_noise(self) -> Iterator[Tensor]:
+        generator = torch.Generator().manual_seed(self._seed)
+        dtype, device = self._x.dtype, self._x.device
+        yield attack_noise(self._config.attack, self._shape, generator, dtype).to(device)
+
+    def _strong_noise(self) -> Iterator[Tensor]:
+        generator = torch.Generator().manual_seed(self._seed + 1)
+        shape = (STRONG_RESTARTS, *self._shape)
+        for _ in range(2):
+            yield ball_noise(self._config.attack.norm, shape, generator, self._x.dtype).to(self._x.device)
+
+    @property
+    def _shape(self) -> tuple[int, int]:
+        return self._x.shape[0], self._x.shape[1]
+
+    def _weak(self, part: Int64[Tensor, " B"], starts: Float[Tensor, "K B N"], radius: float) -> Tensor:
+        labels, interval = self._y[part], self._chain.embedding.data_interval
+
+        def loss(x: Tensor) -> Tensor:
+            return log_odds(self._log_weights(x), labels)
+
+        rows, config = self._x[part], self._config.attack
+        found = attempts(config, loss, rows, starts, radius=radius, interval=interval)
+        if config.name == "fgm":
+            return found
+        single = fgm(loss, make_ball(config.norm, rows, radius, interval), torch.zeros_like(rows[None]))
+        return torch.cat((found, single))
+
+    def _strong(self, part: Int64[Tensor, " B"], starts: Float[Tensor, "K B N"], radius: float, number: int) -> Tensor:
+        labels, interval = self._y[part], self._chain.embedding.data_interval
+        second = difference_of_logits if self._chain.num_classes > 2 else margin
+        row_loss = (log_odds, second)[number]
+
+        def loss(x: Tensor) -> Tensor:
+            return row_loss(self._log_weights(x), labels)
+
+        ball = make_ball(self._config.attack.norm, self._x[part], radius, interval)
+        return apgd(loss, ball, starts, steps=STRONG_STEPS)
+
+    def _correct(self, x: Float[Tensor, "B N"], part: Int64[Tensor, " B"]) -> Float64[Tensor, " B"]:
+        with torch.no_grad():
+            return correct_rows(self._log_weights(x), self._y[part])
+
+    def _log_weights(self, x: Tensor) -> Tensor:
+        return log_weights(self._cores, self._chain.features(x))
+
+    def _chunks(self, rows: Int64[Tensor, " B"]) -> Sequence[Tensor]:
+        kept = self._chain.num_sites * self._chain.physical_dim * (1 + self._cores.bond_dim)
+        return torch.split(rows, max(1, MAX_ELEMENTS // kept)) if len(rows) else ()

@@ -1,0 +1,148 @@
+"""Adversarial training: of p(c|x) on rows that an attack has moved, or to change little where it moves them.
+
+PGD-AT (Madry et al. 2018, arXiv 1706.06083) and TRADES (Zhang et al. 2019, arXiv 1901.08573).
+"""
+
+from collections.abc import Callable
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bmtune.attacks import attack
+from bmtune.attacks import attack_noise
+from bmtune.attacks import ball_noise
+from bmtune.attacks import log_odds
+from bmtune.attacks import perturbation_radius
+from bmtune.born import Cores
+from bmtune.born import log_weights
+from bmtune.config.adversarial import AdversarialConfig
+from bmtune.config.adversarial import TradesLoss
+from bmtune.data import class_batches
+from bmtune.objectives import brier_rows
+from bmtune.objectives import divergence_rows
+from bmtune.objectives import mixed_adversarial
+from bmtune.objectives import trades
+from bmtune.training.engine import Engine
+from bmtune.training.engine import Params
+from bmtune.training.problem import Problem
+from bmtune.training.recipes.base import PhaseRules
+from bmtune.training.recipes.base import Player
+from bmtune.training.recipes.base import Players
+from bmtune.training.recipes.base import Step
+from bmtune.training.recipes.classification import CRITERIA
+
+ROW_CRITERIA: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "negative log-likelihood": log_odds,
+    "brier": brier_rows,
+}
+"""What an attack raises for each classification loss, row by row: the loss, or what has its direction and order."""
+
+NEARBY = 1e-3
+"""Standard deviation of the published start of TRADES, as a share of the interval's length."""
+
+
+class Adversarial:
+    """Training against an attack whose strength may grow over the first epochs.
+
+    PGD-AT: (1 - w) L(x_adv) + w L(x), where x_adv raises L. TRADES: L(x) + beta KL(p(.|x) || p(.|x_adv)), where
+    x_adv raises the divergence and the gradient passes through both of its sides. The divergence is flat at x
+    itself, so TRADES never starts there: with `random_start` it starts uniformly in the ball, as PGD-AT does, and
+    without it as published, at x plus Gaussian noise of a thousandth of the interval. PGD-AT without
+    `random_start`, and its fgm always, start at x.
+    """
+
+    def rules(self, problem: Problem) -> PhaseRules:
+        """See `Recipe.rules`."""
+        config = _config(problem)
+        return PhaseRules(config.max_epoch, config.patience, config.stop_crit, config.metrics)
+
+    def start(self, engine: Engine, problem: Problem, cores: Cores, seed: int) -> Players:
+        """See `Recipe.start`."""
+        return (Player.start(_config(problem).optimizer, tuple(cores)),)
+
+    def batches(self, problem: Problem, seed: int, epoch: int) -> Iterator[tuple[int, tuple[Any, ...]]]:
+        """See `Recipe.batches`: rows (B, N), labels (B,), displacements of the starts (K, B, N), radius ()."""
+        config, chain = _config(problem), problem.chain
+        interval = chain.embedding.data_interval
+        radius = torch.tensor(perturbation_radius(strength_at(config, epoch), interval), dtype=chain.real_dtype)
+        train, generator = problem.splits["train"], torch.Generator().manual_seed(seed)
+        for x, y in class_batches(train.x, train.y, config.batch_size, generator):
+            starts = _starts(config, (x.shape[0], x.shape[1]), radius, interval, generator)
+            yield len(y), (x, y, starts.to(problem.device), radius.to(problem.device))
+
+    def step(self, engine: Engine, problem: Problem, players: Players, batch: tuple[Any, ...]) -> Step:
+        """See `Recipe.step`: the attack, with the cores held fixed, then one update on what it found."""
+        config = _config(problem)
+        (born,), (x, labels, *_) = players, batch
+        attacked = engine.call(_attack(problem), born.params, *batch)
+        value, grads = engine.value_and_grad(_loss(problem), born.params, x, attacked, labels)
+        params, optimizer = engine.update(config.optimizer, born.params, grads, born.optimizer)
+        return Step((Player(params, optimizer),), {"train/loss": value})
+
+
+def strength_at(config: AdversarialConfig, epoch: int) -> float:
+    """The strength in epoch number `epoch`, as a fraction of the interval: linear up to `curriculum.until`."""
+    start, until = config.curriculum.start, config.curriculum.until
+    share = 1.0 if epoch >= until else start + (1 - start) * (epoch - 1) / (until - 1)
+    return share * config.epsilon
+
+
+def _config(problem: Problem) -> AdversarialConfig:
+    return problem.config.trainer.adversarial
+
+
+def _starts(
+    config: AdversarialConfig,
+    shape: tuple[int, int],
+    radius: Tensor,
+    interval: tuple[float, float],
+    generator: torch.Generator,
+) -> Tensor:
+    """Displacements of the attack's starts (K, B, N)."""
+    if not isinstance(config.method, TradesLoss):
+        return radius * attack_noise(config.attack, shape, generator, radius.dtype)
+    starts = (config.attack.restarts, *shape)
+    if config.attack.random_start:
+        return radius * ball_noise(config.attack.norm, starts, generator, radius.dtype)
+    scale = perturbation_radius(NEARBY, interval)
+    return scale * torch.randn(starts, generator=generator, dtype=radius.dtype)
+
+
+def _attack(problem: Problem) -> Callable[..., Tensor]:
+    """The inner maximisation as a function of (params, rows, labels, displacements, radius)."""
+    config, chain = _config(problem), problem.chain
+    criterion = ROW_CRITERIA[config.criterion.name]
+
+    def moved(params: Params, x: Tensor, labels: Tensor, noise: Tensor, radius: Tensor) -> Tensor:
+        cores = Cores(*params)
+
+        def class_loss(rows: Tensor) -> Tensor:
+            return criterion(log_weights(cores, chain.features(rows)), labels)
+
+        def divergence(rows: Tensor) -> Tensor:
+            return divergence_rows(clean, log_weights(cores, chain.features(rows)))
+
+        loss = class_loss
+        if isinstance(config.method, TradesLoss):
+            clean, loss = log_weights(cores, chain.features(x)), divergence
+        return attack(config.attack, loss, x, noise, radius=radius, interval=chain.embedding.data_interval)
+
+    return moved
+
+
+def _loss(problem: Problem) -> Callable[..., Tensor]:
+    """The outer loss as a function of (params, rows, attacked rows, labels)."""
+    method, chain = _config(problem).method, problem.chain
+    criterion = CRITERIA[_config(problem).criterion.name]
+
+    def loss(params: Params, x: Tensor, attacked: Tensor, labels: Tensor) -> Tensor:
+        cores = Cores(*params)
+        # Not one batch of both: so the clean half is summed in the order of clean training.
+        clean, moved = log_weights(cores, chain.features(x)), log_weights(cores, chain.features(attacked))
+        if isinstance(method, TradesLoss):
+            return trades(criterion(clean, labels), clean, moved, method.beta)
+        return mixed_adversarial(criterion(clean, labels), criterion(moved, labels), method.clean_weight)
+
+    return loss

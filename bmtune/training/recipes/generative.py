@@ -1,0 +1,109 @@
+"""Generative training: the likelihood of p(x, c), alone or mixed with that of p(c|x)."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bmtune.born import BornMachine
+from bmtune.born import Cores
+from bmtune.born import log_partitions
+from bmtune.born import log_weights
+from bmtune.config.generative import MixedNLL
+from bmtune.data import class_batches
+from bmtune.objectives import joint_nll
+from bmtune.objectives import mixed_nll
+from bmtune.objectives import norm_penalty
+from bmtune.training.engine import Engine
+from bmtune.training.engine import Params
+from bmtune.training.optimizers import OptimizerState
+from bmtune.training.problem import Problem
+from bmtune.training.recipes.base import PhaseRules
+from bmtune.training.recipes.base import Player
+from bmtune.training.recipes.base import Players
+from bmtune.training.recipes.base import Step
+from bmtune.training.recipes.base import embedded_batches
+
+
+class Generative:
+    """Training by likelihood. The second player never moves: it holds the target of log Z."""
+
+    def rules(self, problem: Problem) -> PhaseRules:
+        """See `Recipe.rules`."""
+        config = problem.config.trainer.generative
+        return PhaseRules(config.max_epoch, config.patience, config.stop_crit, config.metrics)
+
+    def start(self, engine: Engine, problem: Problem, cores: Cores, seed: int) -> Players:
+        """See `Recipe.start`."""
+        config = problem.config.trainer.generative
+        if config.norm_control.target == "start":
+            target = engine.call(lambda *tensors: _log_partition(tensors, problem), *cores)
+        else:
+            target = cores.edge.real.new_tensor(config.norm_control.target).log()
+        return Player.start(config.optimizer, tuple(cores)), Player((target,), OptimizerState(0, (), ()))
+
+    def batches(self, problem: Problem, seed: int, epoch: int) -> Iterator[tuple[int, tuple[Any, ...]]]:
+        """See `Recipe.batches`: embedded rows (N, d, B), or with a user's criterion rows (B, N), and labels (B,)."""
+        batch_size = problem.config.trainer.generative.batch_size
+        if problem.criterion is None:
+            yield from embedded_batches(problem, batch_size, seed)
+            return
+        train, generator = problem.splits["train"], torch.Generator().manual_seed(seed)
+        for x, y in class_batches(train.x, train.y, batch_size, generator):
+            yield len(y), (x, y)
+
+    def step(self, engine: Engine, problem: Problem, players: Players, batch: tuple[Any, ...]) -> Step:
+        """See `Recipe.step`."""
+        config = problem.config.trainer.generative
+        born, held = players
+        loss = _built_in(problem) if problem.criterion is None else _written_by_user(problem)
+        value, grads = engine.value_and_grad(loss, born.params, *batch, *held.params)
+        params, optimizer = engine.update(config.optimizer, born.params, grads, born.optimizer)
+        if config.norm_control.every and optimizer.step % config.norm_control.every == 0:
+            params = self._rescaled(engine, problem, params, held.params)
+        return Step((Player(params, optimizer), held), {"train/loss": value})
+
+    def _rescaled(self, engine: Engine, problem: Problem, params: Params, target: Params) -> Params:
+        """The cores times one factor that brings Z to its target: Z is of degree 2 (N + 1) in it."""
+        num_tensors = problem.chain.num_sites + 1
+
+        def factor(log_target: Tensor, *tensors: Tensor) -> Tensor:
+            return ((log_target - _log_partition(tensors, problem)) / (2 * num_tensors)).exp()
+
+        scale = engine.call(factor, *target, *params)
+        return tuple(param * scale for param in params)
+
+
+def _log_partition(tensors: Params, problem: Problem) -> Tensor:
+    return log_partitions(Cores(*tensors), problem.gram).logsumexp(0)
+
+
+def _built_in(problem: Problem) -> Any:
+    config = problem.config.trainer.generative
+    criterion, penalty = config.criterion, config.norm_control.penalty
+
+    def loss(params: Params, phi: Tensor, labels: Tensor, log_target: Tensor) -> Tensor:
+        cores = Cores(*params)
+        weights, partitions = log_weights(cores, phi), log_partitions(cores, problem.gram)
+        if isinstance(criterion, MixedNLL):
+            value = mixed_nll(weights, labels, partitions, criterion.alpha)
+        else:
+            value = joint_nll(weights, labels, partitions)
+        return value + penalty * norm_penalty(partitions, log_target) if penalty else value
+
+    return loss
+
+
+def _written_by_user(problem: Problem) -> Any:
+    criterion, penalty = problem.criterion, problem.config.trainer.generative.norm_control.penalty
+    assert criterion is not None, "a problem without one takes the built-in loss"
+
+    def loss(params: Params, x: Tensor, labels: Tensor, log_target: Tensor) -> Tensor:
+        machine = BornMachine(problem.chain, Cores(*params))
+        value = criterion(machine, x, labels)
+        if penalty:
+            value = value + penalty * norm_penalty(machine.log_class_partitions(), log_target)
+        return value
+
+    return loss
