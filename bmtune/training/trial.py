@@ -72,9 +72,11 @@ def advance(problem: Problem, state: TrialState, engine: Engine = SOLO) -> tuple
     else:
         state, eligible, extra = _after_classification(problem, state, metrics, engine)
         metrics |= extra
+        if not _finite(state, metrics):
+            state, eligible = replace(state, status=Status.DIVERGED), False
     seconds = perf_counter() - began
     state = replace(state, seconds={**state.seconds, phase: state.seconds.get(phase, 0.0) + seconds})
-    if state.phase == "gan" and phase == "pre":
+    if state.phase == "gan" and phase == "pre" and not state.status.ended:
         # The critic's own pre-training belongs to no epoch: it is not timed.
         state = replace(state, players=_start_phase(engine, problem, "gan", state.cores))
     return state, _report(problem, state, (phase, epoch, metrics, seconds, eligible))
@@ -136,7 +138,7 @@ def _on_to_gan(
     """From `pre` to `gan`, from the best cores; their metrics are what the GAN phase starts from."""
     config = problem.config.trainer.ganstyle
     found = _measured(problem, cores, tuple(dict(config.metrics)), {})
-    goal = {config.retrain_crit: found[config.retrain_crit]}
+    goal: dict[str, float] = {config.retrain_crit: found[config.retrain_crit]}
     players = (state.players[0]._replace(params=tuple(cores)),)
     state = replace(state, phase="gan", players=players, visit_epoch=0, best=None, goal=goal)
     return state, False, {f"start/{name}": value for name, value in found.items()}
@@ -187,8 +189,10 @@ def _needs_retraining(problem: Problem, goal: Mapping[str, float], metrics: Mapp
     """Whether the accuracy fell, or the class loss rose in proportion, by more than the tolerance."""
     config = problem.config.trainer.ganstyle
     crit = config.retrain_crit
-    worse = goal[crit] - metrics[crit] if METRICS[crit].direction == "max" else metrics[crit] / goal[crit] - 1
-    return worse > config.tolerance
+    if METRICS[crit].direction == "max":
+        return goal[crit] - metrics[crit] > config.tolerance
+    # As a product: the class loss of a perfect classifier is 0.
+    return metrics[crit] > goal[crit] * (1 + config.tolerance)
 
 
 def _report(problem: Problem, state: TrialState, epoch: tuple[str, int, dict[str, float], float, bool]) -> EpochReport:
