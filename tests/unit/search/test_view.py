@@ -17,6 +17,7 @@ from bmtune.search.view import rebuild
 # SQLAlchemy takes a second to import.
 pytestmark = pytest.mark.slow
 
+
 def read(path: Path) -> object:
     study = optuna.load_study(study_name=None, storage=f"sqlite:///{path}")
     return study.user_attrs, [(t.number, t.state, t.params, t.intermediate_values) for t in study.trials]
