@@ -126,7 +126,9 @@ def _after_classification(
     state = replace(state, best=best, budget=state.visit_epoch if is_main else state.budget)
     if is_main or not status.ended:
         return replace(state, status=status if is_main else Status.RUNNING), is_main, {}
-    cores = best.cores if best else state.cores
+    # Retraining that reached its goal ends with the cores that reached it, whatever stop_crit says of them.
+    keeps_best = best is not None and not (state.phase == "re" and status is Status.GOAL_REACHED)
+    cores = best.cores if best is not None and keeps_best else state.cores
     if state.phase == "re":
         return _back_to_gan(problem, state, cores)
     return _on_to_gan(problem, state, cores, best)
@@ -181,7 +183,7 @@ def _finish_gan_epoch(problem: Problem, state: TrialState, metrics: dict[str, fl
     best = state.best
     if eligible:
         best = better(best, Best(state.visit_epoch, metrics, state.cores), rules.stop_crit)
-    status = phase_status(rules, state.visit_epoch, best, state.target, metrics if eligible else {})
+    status = phase_status(rules, state.visit_epoch, best, state.target if eligible else {}, metrics)
     return replace(state, best=best, budget=state.visit_epoch, status=status)
 
 

@@ -58,13 +58,15 @@ def test_a_trial_resumed_after_any_epoch_goes_on_bit_for_bit(problem_of, dtype, 
 
 
 def test_a_state_in_the_middle_of_retraining_remembers_what_it_interrupts(problem_of):
-    problem = problem_of(gan={"optimizer": {"lr": 0.1}, "tolerance": 0.0})
+    fields = {"retrain_crit": "loss", "tolerance": 0.0, "max_epoch": 8, "optimizer": {"lr": 3e-2}}
+    problem = problem_of(gan=fields, retrain={"max_epoch": 2})
     state = training.start(problem)
-    while state.phase != "re":
+    while not (state.phase == "re" and state.main_best):
         state, _ = training.advance(problem, state)
     resumed = through_json(problem, state)
     assert len(resumed.main_players) == 2
     assert resumed.main_players[1].optimizer.step == state.main_players[1].optimizer.step > 0
+    assert training.main_best(problem, resumed).epoch == training.main_best(problem, state).epoch > 0
     assert_equal(resumed, state)
 
 

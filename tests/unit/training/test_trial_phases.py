@@ -187,3 +187,17 @@ def test_a_step_leaves_the_state_it_was_given_as_it_was(problem_of):
         assert training.to_checkpoint(state)[1] == facts
         assert all(torch.equal(tensor, before[name]) for name, tensor in training.to_checkpoint(state)[0].items())
         state = later
+
+
+def test_retraining_that_reaches_its_goal_keeps_the_cores_that_reached_it(problem_of, run):
+    # Seen: within one visit the best class loss and the accuracy that was asked for came at different epochs.
+    retrain = {"max_epoch": 30, "patience": 30, "optimizer": {"lr": 0.1}}
+    gan = {**LOUD, "max_epoch": 4}
+    _, reports = run(problem_of(gan=gan, retrain=retrain, seed=7))
+    length, by_goal = 0, []
+    for before, report in zip([None, *reports], reports, strict=False):
+        length = length + 1 if report.phase == "re" else 0
+        if report.phase == "re" and report.budget > before.budget and length < 30:
+            by_goal.append(report)
+    assert by_goal, "the generator's large steps must cost accuracy that retraining wins back"
+    assert all(report.eligible for report in by_goal)

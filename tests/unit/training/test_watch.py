@@ -62,3 +62,8 @@ def test_when_a_phase_ends(epoch, best_epoch, expected):
 
 def test_a_reached_goal_is_named_before_the_last_epoch():
     assert phase_status(rules(), 10, best(1, loss=1.0), {"loss": 2.0}, {"loss": 2.0}) is Status.GOAL_REACHED
+
+
+def test_an_epoch_without_the_watched_metric_does_not_exhaust_patience():
+    assert phase_status(rules(stop_crit="fid"), 6, best(1, fid=1.0), {}, {"loss": 2.0}) is Status.RUNNING
+    assert phase_status(rules(stop_crit="fid"), 7, best(1, fid=1.0), {}, {"fid": 2.0}) is Status.STOPPED_EARLY
