@@ -14,7 +14,9 @@ SHAPES = {(2, 10, 6): (15.0, 30.0), (12, 3, 10): (None, None), (24, 3, 10): (150
 
 def run() -> list[Result]:
     """Times at growing numbers of sites: the time a site should not grow."""
-    table = Result("sampling, 256 a class, 200 bins", ("N, d, D", "ms", "asked", "with backward ms", "asked for it", "ms a site"))
+    table = Result(
+        "sampling, 256 a class, 200 bins", ("N, d, D", "ms", "asked", "with backward ms", "asked for it", "ms a site")
+    )
     for (num_sites, physical_dim, bond_dim), (asked, asked_backward) in SHAPES.items():
         config = BornConfig(physical_dim=physical_dim, bond_dim=bond_dim)
         machine = BornMachine.start(config, num_sites, 2)

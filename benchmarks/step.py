@@ -103,4 +103,3 @@ def _saved_bytes(step: Callable[[], object]) -> int:
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         step()
     return sum(sizes.values())
-

@@ -41,7 +41,9 @@ def amplitudes(
         return _close(cores, running), torch.zeros(1, dtype=phi.real.dtype, device=phi.device)
     inner, log_scale = _inner_features(cores.bulk, phi[num_edges + num_odd :])
     # Sliced by unbind and shaped before it: an index or a view in the loop costs a backward node a site.
-    for step, (core, feature) in enumerate(zip(cores.bulk.flatten(-2).unbind(0), inner.unbind(0), strict=True), start=1):
+    for step, (core, feature) in enumerate(
+        zip(cores.bulk.flatten(-2).unbind(0), inner.unbind(0), strict=True), start=1
+    ):
         # Khatri-Rao product of feature and running vector, then one matrix product for both halves.
         running = torch.bmm(core, (feature * running.unsqueeze(1)).flatten(1, 2))
         if step % RESCALE_EVERY == 0:
@@ -126,7 +128,8 @@ def pull(core: Shaped[Tensor, "*half D d D"], environment: Tensor, gram: Tensor 
     if gram is not None:
         product = gram @ product.unflatten(-2, (bond_dim, -1))
         product = product.flatten(-3, -2)
-    return product.unflatten(-2, (bond_dim, -1)).flatten(-2) @ core.flatten(-2).mH
+    pulled: Tensor = product.unflatten(-2, (bond_dim, -1)).flatten(-2) @ core.flatten(-2).mH
+    return pulled
 
 
 def push(core: Shaped[Tensor, "D d D"], environment: Shaped[Tensor, "C D D"], gram: Tensor | None) -> Tensor:

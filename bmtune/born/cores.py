@@ -127,7 +127,8 @@ def start_cores(chain: Chain, config: BornConfig, seed: int) -> Cores:
         seed: Seed of the noise; the global generator is left as it was.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        # Not torch.manual_seed, which would seed the generators of all devices as well.
+        torch.random.default_generator.manual_seed(seed)
         layer = tensorkrowch.models.MPSLayer(
             n_features=chain.num_sites + 1,
             in_dim=chain.physical_dim,

@@ -64,10 +64,10 @@ def sampling_grid(chain: Chain, num_bins: int, device: torch.device) -> Grid:
     cumulative = torch.cat((torch.zeros_like(masses[:1]), masses.cumsum(0)))
     phi = embedding.values(edges, d, -1)
     products = (phi[:, :, None] * phi[:, None, :]).flatten(1)
-    place = {"dtype": chain.real_dtype, "device": device}
-    return Grid(
-        embedding, edges.to(**place), products.to(**place), masses.to(**place), cumulative.T.contiguous().to(**place)
+    edges, products, masses, cumulative = (
+        tensor.to(device, chain.real_dtype) for tensor in (edges, products, masses, cumulative.T.contiguous())
     )
+    return Grid(embedding, edges, products, masses, cumulative)
 
 
 def sample(cores: Cores, grid: Grid, gram: Tensor | None, uniforms: Float[Tensor, "N C S"]) -> Float[Tensor, "S C N"]:
@@ -116,7 +116,8 @@ def _left_environments(cores: Cores, top: Tensor, gram: Tensor | None) -> list[T
 def _outward(running: Shaped[Tensor, "C S D"], core: Shaped[Tensor, "D d D"]) -> Shaped[Tensor, "C S d D"]:
     """Carries the left vectors over one core whose first bond they end at."""
     bond_dim, physical_dim = core.shape[0], core.shape[1]
-    return (running @ core.reshape(bond_dim, -1)).unflatten(-1, (physical_dim, -1))
+    carried: Tensor = (running @ core.reshape(bond_dim, -1)).unflatten(-1, (physical_dim, -1))
+    return carried
 
 
 def _draw(

@@ -92,5 +92,3 @@ def read_best(path: Path) -> BestFile:
         return BestFile.model_validate(raw)
     except ValidationError as error:
         raise clean(error, BestFile, str(path)) from error
-
-

@@ -61,8 +61,7 @@ class FloatDimension(Config):
         _ordered(self.low, self.high)
         if self.log and self.low <= 0:
             raise ValueError(
-                f"low > 0 must hold for a range with log: true, but got low={self.low}; "
-                "raise low, or set log: false"
+                f"low > 0 must hold for a range with log: true, but got low={self.low}; raise low, or set log: false"
             )
         if self.log and self.step is not None:
             raise ValueError(f"a range has either log or step, but got log: true and step={self.step}; leave one away")

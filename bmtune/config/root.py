@@ -6,7 +6,6 @@ from typing import Literal
 from typing import get_args
 
 from pydantic import Field
-from pydantic import model_validator
 
 from bmtune.config.base import Config
 from bmtune.config.born import BornConfig
@@ -76,13 +75,3 @@ class TrialConfig(Config):
     def main_metrics(self) -> MetricSchedule:
         """The metrics of the phase that the recipe is about."""
         return self.main_trainer.metrics
-
-    @model_validator(mode="after")
-    def _goal_is_measured(self) -> "TrialConfig":
-        crit = self.trainer.ganstyle.retrain_crit
-        if self.recipe == "gan" and crit not in dict(self.trainer.classification.metrics):
-            raise ValueError(
-                f"trainer.classification.metrics must hold retrain_crit, the goal of retraining, but got "
-                f"{', '.join(dict(self.trainer.classification.metrics))} without {crit!r}"
-            )
-        return self

@@ -27,6 +27,7 @@ MAIN_PHASE = {recipe: f"trainer.{field}" for recipe, field in MAIN_TRAINER.items
 Params = dict[str, JsonValue]
 """Proposed values by dotted path."""
 
+
 class ObjectiveConfig(Config):
     """What the search makes as good as it can; the direction belongs to the metric."""
 
@@ -120,8 +121,7 @@ class SearchSpace:
             "run": self.run.model_dump(mode="json"),
             "base": self.base.model_dump(mode="json"),
             "parameters": {
-                path: dimension.model_dump(mode="json", exclude_defaults=True)
-                for path, dimension in self.parameters
+                path: dimension.model_dump(mode="json", exclude_defaults=True) for path, dimension in self.parameters
             },
         }
 

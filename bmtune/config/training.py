@@ -113,4 +113,9 @@ class GANStyleConfig(Config):
                 f"retrain_crit must be measured at every epoch, but metrics has {self.retrain_crit}: "
                 f"{dict(self.metrics)[self.retrain_crit]}; set it to 1"
             )
+        if self.retrain_crit not in dict(self.retrain.metrics):
+            raise ValueError(
+                f"retrain.metrics must hold retrain_crit, the goal of retraining, but got "
+                f"{', '.join(dict(self.retrain.metrics))} without {self.retrain_crit!r}; add it"
+            )
         return self

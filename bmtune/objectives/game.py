@@ -51,4 +51,5 @@ def gradient_penalty(
     """
     between = (generated + mixing * (real - generated)).detach().requires_grad_()
     (slope,) = torch.autograd.grad(score(between).sum(), between, create_graph=True)
-    return (torch.linalg.vector_norm(slope, dim=-1) - 1).square().mean()
+    norms: Tensor = torch.linalg.vector_norm(slope, dim=-1)
+    return (norms - 1).square().mean()

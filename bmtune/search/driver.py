@@ -80,7 +80,8 @@ def run_search(
     if outcome.best is None and not outcome.interrupted:
         raise SearchStoppedError(
             f"a search must end with a trial that could be measured, but of {outcome.counts.total} none was "
-            f"({outcome.counts.failed} failed); see {resolved.run_folder / RECORDS_FILE}"
+            f"({outcome.counts.failed} failed; {stopper.reason or 'all trials ended'}); "
+            f"see {resolved.run_folder / RECORDS_FILE}"
         )
     return outcome
 

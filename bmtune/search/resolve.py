@@ -172,9 +172,12 @@ def _validated(model: type[Model], raw: dict[str, Any]) -> Model:
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        mistake = clean(error, model, COMMAND_LINE)
-        option = str(error.errors()[0]["loc"][0]).replace("_", "-") if error.errors()[0]["loc"] else ""
-        raise ConfigError(str(mistake).replace(f"{COMMAND_LINE}: ", f"{COMMAND_LINE}: --{option} ", 1)) from error
+        mistake, loc = str(clean(error, model, COMMAND_LINE)), error.errors()[0]["loc"]
+        if loc:
+            # An option is called as its field is, without the unit.
+            option = str(loc[0]).removesuffix("_s").replace("_", "-")
+            mistake = mistake.replace(f"{COMMAND_LINE}: {loc[0]}", f"{COMMAND_LINE}: --{option}")
+        raise ConfigError(mistake) from error
 
 
 def _with_overrides(space: SearchSpace, request: SearchRequest) -> SearchSpace:

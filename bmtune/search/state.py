@@ -220,5 +220,3 @@ def _is_measured(trial: FinishedTrial) -> bool:
 def _value(trial: FinishedTrial) -> float:
     assert trial.end.value is not None
     return trial.end.value
-
-

@@ -85,9 +85,7 @@ MakeTraining = Callable[[TrialConfig, str, Saved | None], Training]
 class TrialRun:
     """A trial that is trained as far as its next rung, its end or the next report."""
 
-    def __init__(
-        self, task: Task, make_training: MakeTraining, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, task: Task, make_training: MakeTraining, clock: Callable[[], float] = time.monotonic) -> None:
         """Goes on from the trial's last checkpoint, where there is one."""
         self._task = task
         self._clock = clock

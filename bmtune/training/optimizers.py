@@ -46,7 +46,7 @@ def update(
     """
     real, slopes = _live(params), _live(grads)
     if config.weight_decay and config.name != "adamw":
-        slopes = torch._foreach_add(slopes, real, alpha=config.weight_decay)
+        slopes = list(torch._foreach_add(slopes, real, alpha=config.weight_decay))
     if config.name == "sgd":
         moved = torch._foreach_add(real, slopes, alpha=-config.lr)
         return _like(params, moved), OptimizerState(state.step + 1, (), ())

@@ -107,9 +107,11 @@ def advance(problem: Problem, state: TrialState, engine: Engine = SOLO) -> tuple
     else:
         state, eligible, extra = _after_epoch(problem, state, metrics)
         metrics |= extra
+        if not _finite(state, metrics):
+            state, eligible = replace(state, status=Status.DIVERGED), False
     seconds = perf_counter() - began
     state = replace(state, seconds={**state.seconds, phase: state.seconds.get(phase, 0.0) + seconds})
-    if phase == "pre" and state.phase != "pre":
+    if phase == "pre" and state.phase != "pre" and not state.status.ended:
         # The critic's own pre-training belongs to no epoch: it is not timed.
         state = replace(state, players=_start_phase(engine, problem, state.phase, state.cores))
     return state, _report(problem, state, (phase, epoch, metrics, seconds, eligible))
@@ -159,7 +161,9 @@ def _after_epoch(
     state = replace(state, best=best, budget=state.visit_epoch if is_main else state.budget)
     if is_main or not status.ended:
         return replace(state, status=status if is_main else Status.RUNNING), is_main, {}
-    cores = best.cores if best else state.cores
+    # Retraining that reached its goal ends with the cores that reached it, whatever stop_crit says of them.
+    keeps_best = best is not None and not (state.phase == "re" and status is Status.GOAL_REACHED)
+    cores = best.cores if best is not None and keeps_best else state.cores
     if state.phase == "re":
         return _back_to_gan(problem, state, cores)
     return _on_to_main(problem, state, cores)
@@ -171,7 +175,7 @@ def _on_to_main(
     """From `pre` to the main phase, from the best cores; their metrics are what the main phase starts from."""
     main = problem.config.main_trainer
     found = _measured(problem, cores, tuple(dict(main.metrics)), {})
-    goal = {main.retrain_crit: found[main.retrain_crit]} if isinstance(main, GANStyleConfig) else {}
+    goal: dict[str, float] = {main.retrain_crit: found[main.retrain_crit]} if isinstance(main, GANStyleConfig) else {}
     players = (state.players[0]._replace(params=tuple(cores)),)
     state = replace(state, phase=main_phase(problem), players=players, visit_epoch=0, best=None, goal=goal)
     return state, False, {f"start/{name}": value for name, value in found.items()}
@@ -214,7 +218,7 @@ def _finish_gan_epoch(problem: Problem, state: TrialState, metrics: dict[str, fl
     best = state.best
     if eligible:
         best = better(best, Best(state.visit_epoch, metrics, state.cores), rules.stop_crit)
-    status = phase_status(rules, state.visit_epoch, best, state.target, metrics if eligible else {})
+    status = phase_status(rules, state.visit_epoch, best, state.target if eligible else {}, metrics)
     return replace(state, best=best, budget=state.visit_epoch, status=status)
 
 
@@ -222,8 +226,10 @@ def _needs_retraining(problem: Problem, goal: Mapping[str, float], metrics: Mapp
     """Whether the accuracy fell, or the class loss rose in proportion, by more than the tolerance."""
     config = problem.config.trainer.ganstyle
     crit = config.retrain_crit
-    worse = goal[crit] - metrics[crit] if METRICS[crit].direction == "max" else metrics[crit] / goal[crit] - 1
-    return worse > config.tolerance
+    if METRICS[crit].direction == "max":
+        return goal[crit] - metrics[crit] > config.tolerance
+    # As a product: the class loss of a perfect classifier is 0.
+    return metrics[crit] > goal[crit] * (1 + config.tolerance)
 
 
 def _report(problem: Problem, state: TrialState, epoch: tuple[str, int, dict[str, float], float, bool]) -> EpochReport:

@@ -49,4 +49,5 @@ def phase_status(
     if epoch >= rules.max_epoch:
         return Status.FINISHED
     waited = epoch - (best.epoch if best else 0)
-    return Status.STOPPED_EARLY if waited >= rules.patience else Status.RUNNING
+    # An epoch at which the watched metric was not measured cannot have failed to improve it.
+    return Status.STOPPED_EARLY if waited >= rules.patience and rules.stop_crit in metrics else Status.RUNNING

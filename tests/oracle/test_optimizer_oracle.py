@@ -35,7 +35,9 @@ def test_twenty_steps_equal_those_of_torch(name, weight_decay, betas, dtype):
     config = OptimizerConfig(name=name, lr=0.03, weight_decay=weight_decay, betas=betas)
     params = tuple(start(dtype, 0))
     state = start_optimizer(config, params)
-    close = {"rtol": 2e-5, "atol": 2e-6} if dtype in (torch.float32, torch.complex64) else {"rtol": 1e-12, "atol": 1e-13}
+    close = (
+        {"rtol": 2e-5, "atol": 2e-6} if dtype in (torch.float32, torch.complex64) else {"rtol": 1e-12, "atol": 1e-13}
+    )
     for step, expected in enumerate(theirs(config, dtype)):
         params, state = update(config, params, tuple(start(dtype, 100 + step)), state)
         assert state.step == step + 1

@@ -14,7 +14,9 @@ from bmtune.config.born import BornConfig
 torch.set_num_threads(1)
 
 machines = st.builds(
-    lambda num_sites, num_classes, seed, **fields: BornMachine.start(BornConfig(**fields), num_sites, num_classes, seed),
+    lambda num_sites, num_classes, seed, **fields: BornMachine.start(
+        BornConfig(**fields), num_sites, num_classes, seed
+    ),
     num_sites=st.integers(1, 12),
     num_classes=st.integers(1, 4),
     seed=st.integers(0, 2**32),

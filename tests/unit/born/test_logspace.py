@@ -12,7 +12,9 @@ from bmtune.born.logspace import rescale
 def test_a_square_under_the_range_of_the_type_has_its_logarithm(dtype, count):
     # 37 numbers take the vectorised kernel, 1 the plain one.
     value = torch.full((count,), 1e-30, dtype=torch.float64).to(dtype)
-    torch.testing.assert_close(log_abs2(value).double(), torch.full((count,), -60 * math.log(10)).double(), rtol=1e-6, atol=0)
+    torch.testing.assert_close(
+        log_abs2(value).double(), torch.full((count,), -60 * math.log(10)).double(), rtol=1e-6, atol=0
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])

@@ -45,7 +45,9 @@ def test_a_normal_start_of_any_spread_stays_in_the_range_of_float32(machine, row
     weights = born.log_weights(rows(born, 20))
     assert weights.isfinite().all()
     chain, cores = in_float64(born)
-    torch.testing.assert_close(weights.T.double(), log_weights(cores, chain.features(rows(born, 20))), rtol=1e-3, atol=0.1)
+    torch.testing.assert_close(
+        weights.T.double(), log_weights(cores, chain.features(rows(born, 20))), rtol=1e-3, atol=0.1
+    )
 
 
 def test_amplitudes_out_of_range_are_carried_in_the_scale(machine, rows):

@@ -48,7 +48,9 @@ def test_scaling_every_core_moves_log_z_and_no_density(machine, rows, dtype, emb
     born, scale = machine(num_sites=num_sites, dtype=dtype, embedding=embedding), 0.37
     scaled = BornMachine(born.chain, Cores(*(scale * tensor for tensor in born.cores)))
     shift = 2 * (num_sites + 1) * math.log(scale)
-    torch.testing.assert_close(scaled.log_class_partitions(), born.log_class_partitions() + shift, rtol=1e-12, atol=1e-10)
+    torch.testing.assert_close(
+        scaled.log_class_partitions(), born.log_class_partitions() + shift, rtol=1e-12, atol=1e-10
+    )
     x = rows(born, 10)
     torch.testing.assert_close(scaled.log_joint(x), born.log_joint(x), rtol=0, atol=1e-10)
     torch.testing.assert_close(scaled.log_class_probabilities(x), born.log_class_probabilities(x), rtol=0, atol=1e-10)

@@ -42,7 +42,9 @@ def test_zero_blocks_have_an_exactly_zero_gradient(machine, rows, num_sites, dty
     losses = {
         "log weights": (large.log_weights(x) * weights).sum(),
         "log partitions": (large.log_class_partitions() * weights).sum(),
-        "samples": (large.sample(20, torch.Generator().manual_seed(0), num_bins=20).square().sum((0, 2)) * weights).sum(),
+        "samples": (
+            large.sample(20, torch.Generator().manual_seed(0), num_bins=20).square().sum((0, 2)) * weights
+        ).sum(),
     }
     block = padded(Cores(*(torch.ones_like(tensor) for tensor in small.cores)), 4)
     for name, loss in losses.items():

@@ -103,7 +103,9 @@ def test_a_density_with_a_gap_is_not_sampled_in_it(machine, dtype):
 
 
 def test_an_error_far_in_the_tails_gives_no_number_that_is_not_finite(machine):
-    born = machine(num_sites=2, num_classes=2, dtype="float32", physical_dim=12, bond_dim=6, init="normal", init_std=0.1)
+    born = machine(
+        num_sites=2, num_classes=2, dtype="float32", physical_dim=12, bond_dim=6, init="normal", init_std=0.1
+    )
     leaves = born.cores._replace(edge=born.cores.edge.clone().requires_grad_())
     given = uniforms(born, 2000)
     drawn = sample(leaves, sampling_grid(born.chain, 200, CPU), None, given)

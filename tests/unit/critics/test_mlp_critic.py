@@ -61,7 +61,9 @@ def test_an_agnostic_critic_ignores_the_class():
     shape = shape_of("agnostic")
     tensors, rows = start_critic(shape, 0, torch.float64), rows_of(shape)
     order = [2, 0, 3, 1]
-    torch.testing.assert_close(critic_scores(shape, tensors, rows[:, order]), critic_scores(shape, tensors, rows)[:, order])
+    torch.testing.assert_close(
+        critic_scores(shape, tensors, rows[:, order]), critic_scores(shape, tensors, rows)[:, order]
+    )
 
 
 def test_rows_do_not_see_one_another():

@@ -60,17 +60,20 @@ def test_a_linear_critic_pays_for_the_norm_of_its_slope(norm, expected, num_rows
     slope *= norm / slope.norm()
     shape = (num_rows, num_classes, num_features)
     found = gradient_penalty(
-        lambda rows: rows @ slope, normal(*shape), normal(*shape, seed=1), torch.rand(*shape[:2], 1, dtype=torch.float64)
+        lambda rows: rows @ slope,
+        normal(*shape),
+        normal(*shape, seed=1),
+        torch.rand(*shape[:2], 1, dtype=torch.float64),
     )
     assert found.item() == pytest.approx(expected, abs=1e-12)
 
 
 def test_the_penalty_is_taken_between_the_two_rows():
     # The slope of |x|^2 / 2 is x itself: the penalty shows the point.
-    real, generated = torch.tensor([[[3.0, 4.0]]]), torch.tensor([[[0.0, 0.0]]])
+    real, generated = torch.tensor([[[3.0, 4.0]]]), torch.tensor([[[6.0, 8.0]]])
     for share in (0.0, 0.25, 1.0):
         found = gradient_penalty(lambda rows: rows.square().sum(-1) / 2, real, generated, torch.full((1, 1, 1), share))
-        assert found.item() == pytest.approx((5 * share - 1) ** 2)
+        assert found.item() == pytest.approx((10 - 5 * share - 1) ** 2)
 
 
 def test_a_flat_critic_has_a_finite_second_gradient():

@@ -32,7 +32,13 @@ def problem_of():
                 "ganstyle": {
                     "max_epoch": 3,
                     "sampling": {"num_per_class": 50, "num_bins": 20},
-                    "critic": {"min_width": 8, "width_multipliers": [1.0], "steps": 2, "pretrain_epochs": 1, **(critic or {})},
+                    "critic": {
+                        "min_width": 8,
+                        "width_multipliers": [1.0],
+                        "steps": 2,
+                        "pretrain_epochs": 1,
+                        **(critic or {}),
+                    },
                     "retrain": {"max_epoch": 3, "batch_size": 50, **(retrain or {})},
                     **(gan or {}),
                 },

@@ -1,0 +1,148 @@
+import math
+from pathlib import Path
+
+import pytest
+
+from bmtune.errors import FormatError
+from bmtune.records import CheckpointWritten
+from bmtune.records import Epoch
+from bmtune.records import Objective
+from bmtune.records import Record
+from bmtune.records import RecordWriter
+from bmtune.records import RunFinished
+from bmtune.records import Rung
+from bmtune.records import RunStarted
+from bmtune.records import TrialFinished
+from bmtune.records import TrialStarted
+from bmtune.records import read_records
+from bmtune.records import to_line
+
+HEADER = RunStarted(
+    run="a",
+    trainer="gan",
+    dataset="moons",
+    data_hash="0",
+    objective=Objective(metric="fid", mode="min"),
+    trials=3,
+    max_epochs=9,
+    seed=1,
+    bmtune="0.1.0",
+    time=1.5,
+)
+EPOCH = Epoch(
+    trial=0,
+    phase="gan",
+    epoch=1,
+    budget=1,
+    metrics={"fid": math.inf, "acc": -math.inf, "loss": 0.1},
+    seconds=0.5,
+    eligible=True,
+)
+EVERY_KIND: list[Record] = [
+    HEADER,
+    TrialStarted(trial=0, params={"a.b": 1.0, "c": 2, "d": [1, 2.5], "e": "x", "f": True}, seed=7, time=2.0),
+    EPOCH,
+    Rung(trial=0, rung=3, value=None, decision="stop"),
+    CheckpointWritten(trial=0, which="best", budget=1, path="checkpoints/trial-00000/best"),
+    TrialFinished(trial=0, status="failed", reason="x", error="Traceback\n  line", time=3.0),
+    RunFinished(reason="done", best=None, time=4.0),
+]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "records.jsonl"
+
+
+def write(path: Path, records: list[Record]) -> None:
+    with RecordWriter(path) as writer:
+        for record in records:
+            writer.write(record)
+
+
+def test_every_kind_of_record_comes_back_equal(path: Path) -> None:
+    write(path, EVERY_KIND)
+    assert list(read_records(path).records) == EVERY_KIND
+
+
+def test_nan_comes_back_as_nan(path: Path) -> None:
+    write(path, [HEADER, EPOCH.model_copy(update={"metrics": {"loss": math.nan}})])
+    last = read_records(path).records[-1]
+    assert isinstance(last, Epoch)
+    assert math.isnan(last.metrics["loss"])
+
+
+def test_numbers_keep_their_type(path: Path) -> None:
+    write(path, EVERY_KIND[:2])
+    started = read_records(path).records[1]
+    assert isinstance(started, TrialStarted)
+    assert [type(value) for value in started.params.values()] == [float, int, list, str, bool]
+
+
+def test_a_torn_tail_is_left_out_with_a_notice(path: Path) -> None:
+    write(path, EVERY_KIND)
+    whole = path.stat().st_size
+    with path.open("ab") as file:
+        file.write(to_line(EPOCH)[:-10])
+    read = read_records(path)
+    assert list(read.records) == EVERY_KIND
+    assert read.size == whole
+    assert read.notice is not None
+    assert "cut off" in read.notice
+
+
+def test_a_whole_file_gives_no_notice(path: Path) -> None:
+    write(path, EVERY_KIND)
+    assert read_records(path).notice is None
+
+
+def test_damage_in_the_middle_names_the_line(path: Path) -> None:
+    write(path, EVERY_KIND)
+    lines = path.read_bytes().split(b"\n")
+    lines[2] = lines[2].replace(b"gan", b"gam")
+    path.write_bytes(b"\n".join(lines))
+    with pytest.raises(FormatError, match=r"line 3 .*checksum"):
+        read_records(path)
+
+
+def test_a_line_that_is_no_record_names_the_line(path: Path) -> None:
+    write(path, EVERY_KIND[:2])
+    with path.open("ab") as file:
+        file.write(b"hello\n")
+    with pytest.raises(FormatError, match="line 3"):
+        read_records(path)
+
+
+def test_another_version_is_named(path: Path) -> None:
+    path.write_bytes(to_line(HEADER).replace(b'"version":1', b'"version":7'))
+    with pytest.raises(FormatError, match="bmtune.records version 7"):
+        read_records(path)
+
+
+def test_a_file_that_begins_with_another_record_is_refused(path: Path) -> None:
+    path.write_bytes(to_line(EPOCH))
+    with pytest.raises(FormatError, match="bmtune.records version 1"):
+        read_records(path)
+
+
+def test_a_missing_file_is_one_clean_error(path: Path) -> None:
+    with pytest.raises(FormatError, match="No such file"):
+        read_records(path)
+
+
+def test_a_second_writer_appends(path: Path) -> None:
+    write(path, EVERY_KIND[:2])
+    write(path, EVERY_KIND[2:])
+    assert list(read_records(path).records) == EVERY_KIND
+
+
+def test_the_disk_is_asked_at_most_every_second_and_on_demand(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, synced = [0.0], list[float]()
+    monkeypatch.setattr("os.fsync", lambda _: synced.append(now[0]))
+    writer = RecordWriter(path, sync_every_s=1.0, clock=lambda: now[0])
+    for now[0] in (0.1, 0.5, 0.9, 1.0, 1.2, 2.1):
+        writer.write(HEADER)
+    assert synced == [1.0, 2.1]
+    writer.sync()
+    assert synced == [1.0, 2.1, 2.1]
+    writer.close()
