@@ -35,7 +35,9 @@ def evaluate(
             "--false-alarms", min=0, max=1, metavar="SHARE", help="Validation rows that detection may suspect."
         ),
     ] = 0.05,
-    strong: Annotated[bool, typer.Option("--strong", help="Also measure accuracy under the strongest attacks.")] = False,
+    strong: Annotated[
+        bool, typer.Option("--strong", help="Also measure accuracy under the strongest attacks.")
+    ] = False,
 ) -> int:
     """Evaluate a trained model on its test rows: accuracy, attacks, detection, purification, membership.
 

@@ -1,6 +1,5 @@
 """One evaluation from a checkpoint to its table and its JSON."""
 
-import json
 from pathlib import Path
 from typing import Any
 from typing import NamedTuple
@@ -90,7 +89,7 @@ def evaluate_checkpoint(checkpoint: Path, wish: Wish, *, output: Path | None, as
     plan = StudyPlan(seed, wish.rows, wish.false_alarms, wish.strong)
     results = study(problem.chain, cores, problem.splits, config.evaluation, plan)
     found = Evaluation(checkpoint=str(folder), epoch=facts["epoch"], config=config, results=results)
-    text = json.dumps(found.model_dump(mode="json"), indent=2)
+    text = found.model_dump_json(indent=2)
     if output is not None:
         _write(output, text)
     if as_json:

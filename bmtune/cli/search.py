@@ -10,7 +10,7 @@ from bmtune.cli.assignments import split_assignments
 from bmtune.cli.durations import parse_duration
 
 # Written out, and compared with the configuration by a test: importing it here would double the time of `--help`.
-TRAINERS = ("classification", "gan")
+TRAINERS = ("classification", "gan", "generative", "adversarial")
 DATASETS = (
     *("moons", "moons_4k", "moons_hard", "moons_small"),
     *("circles", "circles_4k", "circles_hard", "circles_small"),
@@ -23,6 +23,8 @@ METRICS = {
     "genloss": "joint negative log-likelihood, min",
     "fid": "Frechet distance of samples to real rows, min",
     "outliers": "samples far from all real rows, min",
+    "rob": "accuracy under attack, max",
+    "rob_strong": "accuracy under the strongest attacks, max",
 }
 _SPACES = "the search space's"
 _METRICS = "; ".join(f"{name} ({meaning})" for name, meaning in METRICS.items())

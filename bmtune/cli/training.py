@@ -8,6 +8,7 @@ from rich.table import Table
 
 from bmtune.born import get_embedding
 from bmtune.checkpoints import write_checkpoint
+from bmtune.config.paths import get
 from bmtune.config.root import TrialConfig
 from bmtune.data import DataHandler
 from bmtune.data import check_batch_size
@@ -52,17 +53,16 @@ def train_and_save(config: TrialConfig, storage: Path) -> int:
 
 
 def _check_batches(config: TrialConfig, num_rows: int) -> None:
-    check_batch_size(num_rows, config.trainer.classification.batch_size, place="trainer.classification.batch_size")
-    if config.recipe == "gan":
-        retrain = config.trainer.ganstyle.retrain
-        check_batch_size(num_rows, retrain.batch_size, place="trainer.ganstyle.retrain.batch_size")
+    for path in config.batch_size_paths:
+        check_batch_size(num_rows, get(config, path), place=path)
 
 
 def _train(problem: Problem, console: Console) -> Outcome | None:
     """The whole budget of one trial, with a bar or with lines."""
     config = problem.config
-    main = config.trainer.ganstyle if config.recipe == "gan" else config.trainer.classification
-    with EpochBar(console, main.max_epoch) if console.is_terminal else EpochLines(typer.echo) as listener:
+    with (
+        EpochBar(console, config.main_trainer.max_epoch) if console.is_terminal else EpochLines(typer.echo) as listener
+    ):
         state = start(problem)
         while not state.status.ended:
             state, report = advance(problem, state)

@@ -40,9 +40,7 @@ def _guide_spelling(value: Any) -> Any:
     return {**plain, "name": "nll"} if plain.get("name") == "generative-nll" else plain
 
 
-GenerativeCriterion = Annotated[
-    JointNLL | MixedNLL, Field(discriminator="name"), BeforeValidator(_guide_spelling)
-]
+GenerativeCriterion = Annotated[JointNLL | MixedNLL, Field(discriminator="name"), BeforeValidator(_guide_spelling)]
 
 
 class NormControlConfig(Config):

@@ -47,7 +47,12 @@ METRICS: Mapping[str, Metric] = {
         Metric("fid", "min", "squared unit range", "Frechet distance of samples to real rows, mean over classes"),
         Metric("outliers", "min", "share", "samples farther from the real rows than any real row is"),
         Metric("rob", "max", "share", "accuracy under attack, mean over evaluation.strengths"),
-        Metric("rob_strong", "max", "share", "accuracy under the strongest attacks known here, mean over evaluation.strengths"),
+        Metric(
+            "rob_strong",
+            "max",
+            "share",
+            "accuracy under the strongest attacks known here, mean over evaluation.strengths",
+        ),
     )
 }
 """Every metric by name; the only place where directions are written down."""
@@ -74,7 +79,9 @@ def strength_of(name: str) -> float | None:
     except ValueError:
         strength = -1.0
     if not 0 <= strength <= 1:
-        raise ValueError(f"0 <= eps <= 1 must hold in {family}/eps, but got {name!r}; eps is a fraction of the interval")
+        raise ValueError(
+            f"0 <= eps <= 1 must hold in {family}/eps, but got {name!r}; eps is a fraction of the interval"
+        )
     return strength
 
 

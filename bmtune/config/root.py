@@ -72,6 +72,19 @@ class TrialConfig(Config):
         return main
 
     @property
+    def pretrains(self) -> bool:
+        """Whether a `pre` phase comes before the main one."""
+        main = self.main_trainer
+        return main.pretrain if isinstance(main, GenerativeConfig | AdversarialConfig) else self.recipe == "gan"
+
+    @property
+    def batch_size_paths(self) -> tuple[str, ...]:
+        """The dotted paths of all batch sizes that count rows of the training split."""
+        main = f"trainer.{MAIN_TRAINER[self.recipe]}"
+        own = f"{main}.retrain.batch_size" if self.recipe == "gan" else f"{main}.batch_size"
+        return ("trainer.classification.batch_size", own) if self.pretrains else (own,)
+
+    @property
     def main_metrics(self) -> MetricSchedule:
         """The metrics of the phase that the recipe is about."""
         return self.main_trainer.metrics

@@ -13,7 +13,7 @@ from bmtune.config.dimensions import CategoricalDimension
 from bmtune.config.dimensions import Dimension
 from bmtune.config.dimensions import FloatDimension
 from bmtune.config.dimensions import IntDimension
-from bmtune.config.metrics import METRICS
+from bmtune.config.metrics import known_metric
 from bmtune.config.mistakes import clean
 from bmtune.config.mistakes import did_you_mean
 from bmtune.config.paths import validate
@@ -86,7 +86,7 @@ def load_space(path: Path) -> SearchSpace:
         file = _SpaceFile.model_validate(raw)
     except ValidationError as error:
         raise clean(error, _SpaceFile, source) from error
-    metric = METRICS[file.objective.metric]
+    metric = known_metric(file.objective.metric)
     base = main_settings(_base(file, source), file.trainer, metric, file.budget.max_epochs)
     if not file.parameters:
         raise ConfigError(f"a search must have parameters, but got none ({source}: parameters); add one")

@@ -2,7 +2,6 @@
 
 import re
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from bmtune.config.datasets import check_dataset
 from bmtune.config.datasets import short_name
 from bmtune.config.dimensions import CategoricalDimension
 from bmtune.config.metrics import METRICS
+from bmtune.config.metrics import known_metric
 from bmtune.config.mistakes import clean
 from bmtune.config.mistakes import did_you_mean
 from bmtune.config.paths import COMMAND_LINE
@@ -38,11 +38,6 @@ from bmtune.errors import RunFolderError
 from bmtune.search.request import SearchRequest
 
 Model = TypeVar("Model", bound=BaseModel)
-
-_BATCH_SIZES: Mapping[str, tuple[str, ...]] = {
-    "classification": ("trainer.classification.batch_size",),
-    "gan": ("trainer.classification.batch_size", "trainer.ganstyle.retrain.batch_size"),
-}
 
 
 @dataclass(frozen=True)
@@ -116,7 +111,7 @@ def check_data(search: ResolvedSearch) -> ResolvedSearch:
     data = load_data(space.base)
     rows = len(data.splits["train"].y)
     searched = dict(space.parameters)
-    for path in _BATCH_SIZES[space.trainer]:
+    for path in space.base.batch_size_paths:
         largest = get(space.base, path)
         if path in searched:
             dimension = searched[path]
@@ -144,12 +139,10 @@ def _check_trainer(request: SearchRequest, space: SearchSpace) -> None:
 def _with_budget(space: SearchSpace, request: SearchRequest) -> SearchSpace:
     metric = space.objective
     if request.metric is not None:
-        if request.metric not in METRICS:
-            raise ConfigError(
-                f"a metric must be one of {', '.join(METRICS)}, but got {request.metric!r} "
-                f"({COMMAND_LINE}: --metric); {did_you_mean(request.metric, METRICS)}"
-            )
-        metric = METRICS[request.metric]
+        try:
+            metric = known_metric(request.metric)
+        except ValueError as error:
+            raise ConfigError(f"{error} ({COMMAND_LINE}: --metric); {did_you_mean(request.metric, METRICS)}") from error
     given = {"trials": request.trials, "max_epochs": request.max_epochs}
     raw = space.budget.model_dump() | {name: value for name, value in given.items() if value is not None}
     if request.max_epochs is not None:

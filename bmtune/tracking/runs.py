@@ -183,9 +183,7 @@ class TrialRuns:
     def _finish_search(self, record: RunFinished) -> None:
         winner = self._open.get(record.best) if record.best is not None else None
         if winner is not None:
-            winner.run.summary.update(
-                {**test_values(winner.main_phase, record.test_metrics or {}), "winner": True}
-            )
+            winner.run.summary.update({**test_values(winner.main_phase, record.test_metrics or {}), "winner": True})
         self.ended = True
 
     def _close(self, number: int) -> None:

@@ -15,8 +15,9 @@ from bmtune.data import DataHandler
 from bmtune.data import check_batch_size
 from bmtune.errors import ConfigError
 from bmtune.tracking import MetricSink
-from bmtune.tracking import active_run_sink
-from bmtune.tracking import log_epoch
+from bmtune.tracking import active_sink
+from bmtune.tracking import epoch_values
+from bmtune.tracking import test_values
 from bmtune.training import Problem
 from bmtune.training import TrialState
 from bmtune.training import advance
@@ -56,10 +57,14 @@ class Course:
         """
         cores = Cores(*(tensor.detach().to(self.problem.device) for tensor in self.machine.cores))
         state = start_at(self.problem, self.phase, cores, goal=goal, reached_before=reached_before)
-        sink = active_run_sink()
+        sink, step = active_sink(), 0
         while not state.status.ended:
             state, report = advance(self.problem, state)
-            log_epoch(sink, report, {self.phase: self.stage})
+            stage = self.stage if report.phase == self.phase else report.phase
+            sink.log(epoch_values(stage, report.epoch, report.metrics), step)
+            for name, png in report.pictures.items():
+                sink.picture(f"{stage}/{name}", png, step)
+            step += 1
         return self._finish(state, sink)
 
     def _finish(self, state: TrialState, sink: MetricSink) -> dict[str, float]:
@@ -70,15 +75,16 @@ class Course:
                 "(a smaller learning rate or a larger tolerance may help)"
             )
         self.machine.cores = found.cores
-        tested = {f"{self.stage}/test/{name}": value for name, value in found.test.items()}
-        own = {name.replace(self.phase, self.stage, 1) if name.startswith(f"{self.phase}/") else name: value
-               for name, value in found.timings.items()}
-        sink.summary(tested | own)
+        timings = {
+            f"{self.stage}/{key}" if phase == self.phase else f"{phase}/{key}": value
+            for (phase, _, key), value in ((name.partition("/"), value) for name, value in found.timings.items())
+        }
+        sink.summary(test_values(self.stage, found.test) | timings)
         if self.save:
             facts = {"config": self.problem.config.model_dump(mode="json"), "epoch": found.epoch}
             metrics = found.valid | {f"test/{name}": value for name, value in found.test.items()}
             folder = _free_folder(OUTPUTS / self.problem.config.name / "models", self.stage)
-            write_checkpoint(folder, found.cores._asdict(), {**facts, "metrics": metrics, "timings": found.timings})
+            write_checkpoint(folder, found.cores._asdict(), {**facts, "metrics": metrics, "timings": timings})
         return dict(found.valid)
 
 
@@ -90,7 +96,9 @@ def _free_folder(parent: Path, name: str) -> Path:
     return folder
 
 
-def check_fit(cfg: TrialConfig, bornmachine: BornMachine, datahandler: DataHandler, batch_size: int, place: str) -> None:
+def check_fit(
+    cfg: TrialConfig, bornmachine: BornMachine, datahandler: DataHandler, batch_size: int, place: str
+) -> None:
     """Refuses a machine, a configuration and data that do not belong together.
 
     Raises:

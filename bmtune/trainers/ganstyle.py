@@ -58,7 +58,7 @@ class GANStyleTrainer:
         if crit not in reached:
             evaluator = PerformanceEvaluator(cfg, datahandler, own, device)
             reached = evaluator.evaluate(bornmachine, "valid", epoch=1)
-        self.goal = {crit: reached[crit]}
+        self.goal: dict[str, float] = {crit: reached[crit]}
         self._course = Course(bornmachine, problem, "gan", "gan", own.save)
         self.best: dict[str, float] = {}
 

@@ -64,6 +64,7 @@ class EpochReport:
         eligible: Whether the epoch may be the best: the classifier is within its tolerance.
         best_epoch: The best main epoch so far, None before the first.
         best_metrics: What was measured then.
+        pictures: PNG files by name, where "viz" was due.
     """
 
     phase: str
@@ -75,3 +76,4 @@ class EpochReport:
     eligible: bool
     best_epoch: int | None
     best_metrics: dict[str, float] | None
+    pictures: dict[str, bytes] = field(default_factory=dict)

@@ -16,12 +16,12 @@ import torch
 
 from bmtune.born import Cores
 from bmtune.born import start_cores
-from bmtune.config.adversarial import AdversarialConfig
-from bmtune.config.generative import GenerativeConfig
 from bmtune.config.metrics import METRICS
+from bmtune.config.metrics import PICTURE
 from bmtune.config.metrics import due
 from bmtune.config.training import GANStyleConfig
 from bmtune.evaluation import measure
+from bmtune.evaluation.pictures import picture
 from bmtune.training.engine import Engine
 from bmtune.training.engine import SoloEngine
 from bmtune.training.problem import Problem
@@ -85,9 +85,7 @@ def start_at(
 
 
 def _first_phase(problem: Problem) -> str:
-    main = problem.config.main_trainer
-    alone = isinstance(main, GenerativeConfig | AdversarialConfig) and not main.pretrain
-    return main_phase(problem) if alone else "pre"
+    return "pre" if problem.config.pretrains else main_phase(problem)
 
 
 def advance(problem: Problem, state: TrialState, engine: Engine = SOLO) -> tuple[TrialState, EpochReport]:
@@ -99,6 +97,7 @@ def advance(problem: Problem, state: TrialState, engine: Engine = SOLO) -> tuple
     rules = PHASES[phase].rules(problem)
     names = due(rules.metrics, state.visit_epoch + 1)
     metrics = losses | _measured(problem, cores_of(players), names, losses)
+    pictures = _pictures(problem, cores_of(players), names)
     state = replace(state, players=players, visit_epoch=state.visit_epoch + 1, epochs={**state.epochs, phase: epoch})
     if not _finite(state, metrics):
         state, eligible = replace(state, status=Status.DIVERGED), False
@@ -114,7 +113,8 @@ def advance(problem: Problem, state: TrialState, engine: Engine = SOLO) -> tuple
     if phase == "pre" and state.phase != "pre" and not state.status.ended:
         # The critic's own pre-training belongs to no epoch: it is not timed.
         state = replace(state, players=_start_phase(engine, problem, state.phase, state.cores))
-    return state, _report(problem, state, (phase, epoch, metrics, seconds, eligible))
+    report = _report(problem, state, (phase, epoch, metrics, seconds, eligible))
+    return state, replace(report, pictures=pictures)
 
 
 def _start_phase(engine: Engine, problem: Problem, phase: str, cores: Cores) -> Players:
@@ -124,13 +124,13 @@ def _start_phase(engine: Engine, problem: Problem, phase: str, cores: Cores) -> 
 def _train_epoch(problem: Problem, state: TrialState, engine: Engine, epoch: int) -> tuple[Players, dict[str, float]]:
     """One pass over the training rows; losses are means over rows, read from the device once."""
     recipe, players = PHASES[state.phase], state.players
-    total, sums = 0, dict[str, torch.Tensor]()
+    weights, sums = dict[str, int](), dict[str, torch.Tensor]()
     for weight, batch in recipe.batches(problem, derive(problem.config.seed, state.phase, epoch), epoch):
         players, losses = recipe.step(engine, problem, players, batch)
-        total += weight
         for name, loss in losses.items():
+            weights[name] = weights.get(name, 0) + weight
             sums[name] = sums[name] + weight * loss if name in sums else weight * loss
-    return players, {name: float(value) / total for name, value in sums.items()}
+    return players, {name: float(value) / weights[name] for name, value in sums.items()}
 
 
 def _measured(problem: Problem, cores: Cores, names: tuple[str, ...], losses: Mapping[str, float]) -> dict[str, float]:
@@ -139,7 +139,15 @@ def _measured(problem: Problem, cores: Cores, names: tuple[str, ...], losses: Ma
         return {}
     # The same uniforms at every epoch: epochs are compared on equal draws.
     seed = derive(problem.config.seed, "evaluate")
-    return measure(names, problem.chain, cores, problem.splits["valid"], problem.config.evaluation, seed=seed)
+    wanted = [name for name in names if name != PICTURE]
+    return measure(wanted, problem.chain, cores, problem.splits["valid"], problem.config.evaluation, seed=seed)
+
+
+def _pictures(problem: Problem, cores: Cores, names: tuple[str, ...]) -> dict[str, bytes]:
+    if PICTURE not in names or not _finite_cores(cores):
+        return {}
+    config, seed = problem.config.evaluation, derive(problem.config.seed, "picture")
+    return {PICTURE: picture(problem.chain, cores, problem.splits["valid"], config, seed=seed)}
 
 
 def _finite_cores(cores: Cores) -> bool:
@@ -169,9 +177,7 @@ def _after_epoch(
     return _on_to_main(problem, state, cores)
 
 
-def _on_to_main(
-    problem: Problem, state: TrialState, cores: Cores
-) -> tuple[TrialState, bool, dict[str, float]]:
+def _on_to_main(problem: Problem, state: TrialState, cores: Cores) -> tuple[TrialState, bool, dict[str, float]]:
     """From `pre` to the main phase, from the best cores; their metrics are what the main phase starts from."""
     main = problem.config.main_trainer
     found = _measured(problem, cores, tuple(dict(main.metrics)), {})

@@ -18,4 +18,14 @@ PHASES: dict[str, Recipe] = {
 }
 """The recipe that each phase runs."""
 
-__all__ = ["PHASES", "Adversarial", "Classification", "GanStyle", "Generative", "Player", "Players", "Recipe", "cores_of"]
+__all__ = [
+    "PHASES",
+    "Adversarial",
+    "Classification",
+    "GanStyle",
+    "Generative",
+    "Player",
+    "Players",
+    "Recipe",
+    "cores_of",
+]

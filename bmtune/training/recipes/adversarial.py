@@ -31,6 +31,7 @@ from bmtune.training.recipes.base import PhaseRules
 from bmtune.training.recipes.base import Player
 from bmtune.training.recipes.base import Players
 from bmtune.training.recipes.base import Step
+from bmtune.training.recipes.base import watched_norm
 from bmtune.training.recipes.classification import CRITERIA
 
 ROW_CRITERIA: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -79,7 +80,8 @@ class Adversarial:
         attacked = engine.call(_attack(problem), born.params, *batch)
         value, grads = engine.value_and_grad(_loss(problem), born.params, x, attacked, labels)
         params, optimizer = engine.update(config.optimizer, born.params, grads, born.optimizer)
-        return Step((Player(params, optimizer),), {"train/loss": value})
+        norm = watched_norm(grads, born.optimizer.step, config.watch_freq)
+        return Step((Player(params, optimizer),), {"train/loss": value, **norm})
 
 
 def strength_at(config: AdversarialConfig, epoch: int) -> float:

@@ -93,13 +93,18 @@ def cores_of(players: Players) -> Cores:
     return Cores(*players[0].params)
 
 
+def watched_norm(grads: Params, step: int, every: int) -> dict[str, Tensor]:
+    """The norm of a gradient as a loss to report, at each `every`-th step; nothing at the others."""
+    if step % every:
+        return {}
+    return {"train/grad_norm": torch.linalg.vector_norm(torch.stack([grad.norm() for grad in grads if grad.numel()]))}
+
+
 EMBEDDED_AT_ONCE = 1 << 22
 """Numbers in the embedded rows that are kept at once: several batches are embedded in one go."""
 
 
-def embedded_batches(
-    problem: Problem, batch_size: int, seed: int
-) -> Iterator[tuple[int, tuple[Tensor, Tensor]]]:
+def embedded_batches(problem: Problem, batch_size: int, seed: int) -> Iterator[tuple[int, tuple[Tensor, Tensor]]]:
     """One pass over the training rows in seeded order: number of rows, features (N, d, B) and labels (B,)."""
     row = problem.chain.num_sites * problem.chain.physical_dim
     together = max(1, EMBEDDED_AT_ONCE // (row * batch_size)) * batch_size

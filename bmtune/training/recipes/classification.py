@@ -19,8 +19,10 @@ from bmtune.training.recipes.base import Player
 from bmtune.training.recipes.base import Players
 from bmtune.training.recipes.base import Step
 from bmtune.training.recipes.base import embedded_batches
+from bmtune.training.recipes.base import watched_norm
 
 CRITERIA = {"negative log-likelihood": class_nll, "brier": brier}
+
 
 class Classification:
     """Training of p(c|x) by stochastic gradients (Stoudenmire and Schwab 2016, arXiv 1605.05775).
@@ -59,6 +61,6 @@ class Classification:
 
         (born,) = players
         value, grads = engine.value_and_grad(loss, born.params, *batch)
-        return Step(
-            (Player(*engine.update(config.optimizer, born.params, grads, born.optimizer)),), {"train/loss": value}
-        )
+        norm = watched_norm(grads, born.optimizer.step, config.watch_freq)
+        trained = Player(*engine.update(config.optimizer, born.params, grads, born.optimizer))
+        return Step((trained,), {"train/loss": value, **norm})

@@ -29,6 +29,7 @@ from bmtune.training.recipes.base import PhaseRules
 from bmtune.training.recipes.base import Player
 from bmtune.training.recipes.base import Players
 from bmtune.training.recipes.base import Step
+from bmtune.training.recipes.base import watched_norm
 from bmtune.training.seeds import derive
 
 
@@ -83,8 +84,9 @@ class GanStyle:
             return generator_bce(scores) if config.critic.loss.name == "bce" else generator_wasserstein(scores)
 
         value, grads = engine.value_and_grad(loss, born.params, critic.params, uniforms[1])
+        norm = watched_norm(grads, born.optimizer.step, config.watch_freq)
         born = Player(*engine.update(config.optimizer, born.params, grads, born.optimizer))
-        return Step((born, critic), {"train/g_loss": value, "train/d_loss": critic_loss})
+        return Step((born, critic), {"train/g_loss": value, "train/d_loss": critic_loss, **norm})
 
     def _sample(self, problem: Problem) -> Any:
         grid, gram = problem.grid, problem.gram

@@ -24,6 +24,7 @@ from bmtune.training.recipes.base import Player
 from bmtune.training.recipes.base import Players
 from bmtune.training.recipes.base import Step
 from bmtune.training.recipes.base import embedded_batches
+from bmtune.training.recipes.base import watched_norm
 
 
 class Generative:
@@ -62,7 +63,8 @@ class Generative:
         params, optimizer = engine.update(config.optimizer, born.params, grads, born.optimizer)
         if config.norm_control.every and optimizer.step % config.norm_control.every == 0:
             params = self._rescaled(engine, problem, params, held.params)
-        return Step((Player(params, optimizer), held), {"train/loss": value})
+        norm = watched_norm(grads, born.optimizer.step, config.watch_freq)
+        return Step((Player(params, optimizer), held), {"train/loss": value, **norm})
 
     def _rescaled(self, engine: Engine, problem: Problem, params: Params, target: Params) -> Params:
         """The cores times one factor that brings Z to its target: Z is of degree 2 (N + 1) in it."""

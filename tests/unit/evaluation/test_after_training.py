@@ -113,15 +113,14 @@ def test_a_score_that_is_not_a_number_is_suspected():
 
 def test_shuffled_membership_is_one_half_and_fitting_on_the_same_rows_would_not_be():
     held_out, in_sample = [], []
-    for seed in range(400):
-        members, others = normal(20, 2 * seed), normal(20, 2 * seed + 1)
+    for seed, (members, others) in enumerate(normal(400 * 40, 12345).reshape(400, 2, 20)):
         held_out.append(membership(members, others, score="s", seed=seed).accuracy)
         threshold = _best_threshold(members, others)
         in_sample.append(((members >= threshold).double().mean() + (others < threshold).double().mean()).item() / 2)
     values = scores(*held_out)
     # Five standard errors of the mean of 400 independent values: a false alarm in 6e-7 of all seeds.
     assert abs(values.mean().item() - 0.5) < 5 * values.std().item() / 400**0.5
-    assert sum(in_sample) / 400 > 0.58
+    assert sum(in_sample) / 400 > 0.55
 
 
 def test_shuffling_a_leaky_models_scores_gives_one_half_and_not_shuffling_more():
@@ -248,8 +247,9 @@ def test_results_survive_json_also_where_they_are_not_finite(iris):
     born = machine(4, 3)
     broken = type(born.cores)(*(torch.full_like(core, torch.nan) for core in born.cores))
     found = study(born.chain, broken, iris, CONFIG, StudyPlan(seed=0, max_rows=5))
-    text = json.dumps(found.model_dump(mode="json"), allow_nan=False)
-    again = AfterTraining.model_validate(json.loads(text))
-    assert again.model_dump(mode="json") == found.model_dump(mode="json")
+    text = found.model_dump_json()
+    assert json.loads(text)["metrics"]["loss"] == "NaN"
+    again = AfterTraining.model_validate_json(text)
+    assert again.model_dump_json() == text
     assert again.metrics["loss"] != again.metrics["loss"]
     assert again.purification[0].accuracy_after == 0

@@ -37,7 +37,14 @@ def png(born, split, seed=0):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("num_sites", "num_classes", "fields"),
-    [(2, 2, {}), (2, 3, {"dtype": "complex64", "embedding": "fourier"}), (49, 12, {}), (4, 3, {}), (1, 2, {}), (50, 2, {})],
+    [
+        (2, 2, {}),
+        (2, 3, {"dtype": "complex64", "embedding": "fourier"}),
+        (49, 12, {}),
+        (4, 3, {}),
+        (1, 2, {}),
+        (50, 2, {}),
+    ],
 )
 def test_every_kind_of_data_gives_a_png_that_the_seed_determines(num_sites, num_classes, fields):
     born = machine(num_sites, num_classes, **fields)
