@@ -152,14 +152,9 @@ def table(found: Evaluation) -> Table:
     results, strengths = found.results, tuple(dict.fromkeys(found.config.evaluation.strengths))
     attack = found.config.evaluation.attack
     titles = [f"eps {strength:g}" for strength in strengths]
-    made = Table(
-        "on test rows",
-        "clean",
-        *titles,
-        title=f"{found.config.data.dataset}, {found.config.recipe}, epoch {found.epoch}; {attack.name} in {attack.norm}, "
-        f"{attack.steps} steps",
-        title_justify="left",
-    )
+    model = f"{found.config.data.dataset}, {found.config.recipe}, epoch {found.epoch}"
+    title = f"{model}; {attack.name} in {attack.norm}, {attack.steps} steps"
+    made = Table("on test rows", "clean", *titles, title=title, title_justify="left")
     for column in made.columns[1:]:
         column.justify = "right"
     for name in ("loss", "genloss", "fid", "outliers"):

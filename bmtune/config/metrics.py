@@ -1,5 +1,6 @@
 """The names of all metrics, each with its direction and unit, and the `{name: every}` field."""
 
+from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import replace
@@ -124,6 +125,11 @@ MetricSchedule = Annotated[
     PlainSerializer(lambda pairs: dict(pairs), return_type=dict),
 ]
 """`{name: every}`, kept as pairs so that a frozen model holds nothing that can change."""
+
+
+def without_picture(names: Iterable[str]) -> tuple[str, ...]:
+    """The names that have a value."""
+    return tuple(name for name in names if name != PICTURE)
 
 
 def check_watched(schedule: tuple[tuple[str, int], ...], watched: str, field: str) -> None:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,8 @@ class WandbService:
             if self.mode == "offline":
                 raise
             self._go_offline(f"W&B could not be reached ({_first_line(error)})")
-            return self._init(facts)
+            # The id that failed stays taken in this process.
+            return self._init(replace(facts, id=f"{facts.id}-kept"))
 
     def image(self, path: Path) -> Any:
         """See `Service.image`."""

@@ -6,8 +6,8 @@ from bmtune.born import BornMachine
 from bmtune.born import Cores
 from bmtune.config.adversarial import AdversarialConfig
 from bmtune.config.generative import GenerativeConfig
-from bmtune.config.metrics import PICTURE
 from bmtune.config.metrics import due
+from bmtune.config.metrics import without_picture
 from bmtune.config.root import TrialConfig
 from bmtune.config.training import ClassificationConfig
 from bmtune.config.training import GANStyleConfig
@@ -44,6 +44,6 @@ class PerformanceEvaluator:
         rows = self._data.splits[split]
         placed = Split(rows.x.to(self._device, bornmachine.chain.real_dtype), rows.y.to(self._device))
         cores = Cores(*(tensor.detach().to(self._device) for tensor in bornmachine.cores))
-        names = [name for name in due(self._schedule, epoch) if name != PICTURE]
+        names = without_picture(due(self._schedule, epoch))
         seed = derive(self._cfg.seed, "evaluate")
         return measure(names, bornmachine.chain, cores, placed, self._cfg.evaluation, seed=seed)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from bmtune.born import Cores
+from bmtune.config.metrics import without_picture
 from bmtune.config.root import TrialConfig
 from bmtune.evaluation import measure
 from bmtune.training.problem import Problem
@@ -42,7 +43,7 @@ def outcome(problem: Problem, state: TrialState) -> Outcome | None:
 
 def test_metrics(problem: Problem, cores: Cores) -> dict[str, float]:
     """The main metrics on the test rows."""
-    names = tuple(dict(problem.config.main_metrics))
+    names = without_picture(dict(problem.config.main_metrics))
     seed = derive(problem.config.seed, "test")
     return measure(names, problem.chain, cores, problem.splits["test"], problem.config.evaluation, seed=seed)
 

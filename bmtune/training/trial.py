@@ -19,6 +19,7 @@ from bmtune.born import start_cores
 from bmtune.config.metrics import METRICS
 from bmtune.config.metrics import PICTURE
 from bmtune.config.metrics import due
+from bmtune.config.metrics import without_picture
 from bmtune.config.training import GANStyleConfig
 from bmtune.evaluation import measure
 from bmtune.evaluation.pictures import picture
@@ -139,8 +140,8 @@ def _measured(problem: Problem, cores: Cores, names: tuple[str, ...], losses: Ma
         return {}
     # The same uniforms at every epoch: epochs are compared on equal draws.
     seed = derive(problem.config.seed, "evaluate")
-    wanted = [name for name in names if name != PICTURE]
-    return measure(wanted, problem.chain, cores, problem.splits["valid"], problem.config.evaluation, seed=seed)
+    valid, config = problem.splits["valid"], problem.config.evaluation
+    return measure(without_picture(names), problem.chain, cores, valid, config, seed=seed)
 
 
 def _pictures(problem: Problem, cores: Cores, names: tuple[str, ...]) -> dict[str, bytes]:

@@ -15,8 +15,7 @@ CPU = torch.device("cpu")
 
 
 def cdf(dense, tensors, end):
-    """Integral up to `end` (S,) over that of the whole interval, of |sum_p phi_p t_p|^2 summed over all else, for tensors
-    (S, d, rest)."""
+    """The share below `end` (S,) of the integral of |sum_p phi_p t_p|^2 summed over all else, for t (S, d, rest)."""
     nodes, weights = np.polynomial.legendre.leggauss(40)
     low, high = dense.interval
 
@@ -39,7 +38,7 @@ def conditional_cdf(dense, rows, site, end):
 
 
 def rosenblatt(dense, rows):
-    """F(x_i | x_1 .. x_{i-1}) under p(x) of every row and site: independent and uniform if and only if rows follow p."""
+    """F(x_i | x_1 .. x_{i-1}) under p(x) of every row and site: independent and uniform just where rows follow p."""
     found, given = [], np.broadcast_to(dense.tensor, (len(rows), *dense.tensor.shape))
     for site in range(dense.num_sites):
         ahead = np.moveaxis(given, 2, 1).reshape(len(rows), dense.d, -1)
@@ -123,7 +122,7 @@ def test_a_sweep_leaves_the_distribution_of_the_model_as_it_is(pair, num_sites, 
 
 
 def test_the_tester_sees_rows_of_another_distribution(pair):
-    born, dense = pair(2, 2)
+    _, dense = pair(2, 2)
     rows = rows_in(dense, 2000)
     assert min(kstest(column, "uniform").pvalue for column in rosenblatt(dense, rows.numpy()).T) < FALSE_ALARM_RATE
 

@@ -34,7 +34,7 @@ def fit_threshold(scores: Float64[Tensor, " R"], allowed: float) -> float:
 def detection(
     valid: Float64[Tensor, " V"],
     clean: Float64[Tensor, " R"],
-    attacked: Float64[Tensor, " R"],
+    attacked: Float64[Tensor, " A"],
     *,
     strength: float,
     allowed: float,

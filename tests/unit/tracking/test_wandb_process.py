@@ -10,6 +10,7 @@ from bmtune.records import RecordWriter
 from bmtune.tracking import WandbProcess
 from bmtune.tracking import check_login
 from bmtune.tracking import process
+from bmtune.tracking.runs import RunFacts
 from bmtune.tracking.service import WandbService
 
 
@@ -101,17 +102,17 @@ def test_where_wandb_cannot_be_reached_runs_are_kept_and_the_user_told(monkeypat
     asked, told = [], []
 
     def init(**options):
-        asked.append((options["mode"], options["resume"]))
+        asked.append((options["mode"], options["resume"], options["id"]))
         if options["mode"] == "online":
             raise RefusedError("no route\nto host")
         return SimpleNamespace(finish=lambda exit_code: None)
 
     fake_wandb(monkeypatch, init)
     service = WandbService(tmp_path, "online", told.append)
-    facts = SimpleNamespace(group="g", id="i", name="n", config={})
+    facts = RunFacts(id="i", name="n", group="g", config={})
     for _ in range(2):
         service.finish(service.open(facts), 0)
-    assert asked == [("online", "allow"), ("offline", None), ("offline", None)]
+    assert asked == [("online", "allow", "i"), ("offline", None, "i-kept"), ("offline", None, "i")]
     (sentence,) = told
     assert sentence.startswith("W&B could not be reached (no route); from here on runs are kept in")
 
@@ -124,7 +125,7 @@ def test_a_run_that_takes_too_long_is_left_to_sync(monkeypatch, tmp_path):
 
     fake_wandb(monkeypatch, lambda **options: SimpleNamespace(finish=finish))
     service = WandbService(tmp_path, "online", told.append)
-    service.finish(service.open(SimpleNamespace(group="g", id="i", name="n", config={})), 0)
+    service.finish(service.open(RunFacts(id="i", name="n", group="g", config={})), 0)
     assert service.mode == "offline"
     assert "wandb sync" in told[0]
 
@@ -132,7 +133,7 @@ def test_a_run_that_takes_too_long_is_left_to_sync(monkeypatch, tmp_path):
 def test_the_settings_keep_wandb_silent_and_out_of_the_way(monkeypatch, tmp_path):
     seen = {}
     fake_wandb(monkeypatch, lambda **options: seen.update(options))
-    WandbService(tmp_path, "offline", print).open(SimpleNamespace(group="g", id="i", name="n", config={"a": 1}))
+    WandbService(tmp_path, "offline", print).open(RunFacts(id="i", name="n", group="g", config={"a": 1}))
     assert (seen["reinit"], seen["group"], seen["id"], seen["project"]) == ("create_new", "g", "i", "bmtune")
     silent = {"silent": True, "console": "off", "x_disable_stats": True, "x_disable_meta": True}
     assert silent.items() <= seen["settings"].items()
