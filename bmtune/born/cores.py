@@ -128,7 +128,7 @@ def start_cores(chain: Chain, config: BornConfig, seed: int) -> Cores:
     """
     with torch.random.fork_rng(devices=[]):
         # Not torch.manual_seed, which would seed the generators of all devices as well.
-        torch.random.default_generator.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         layer = tensorkrowch.models.MPSLayer(
             n_features=chain.num_sites + 1,
             in_dim=chain.physical_dim,
