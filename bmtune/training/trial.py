@@ -77,9 +77,9 @@ def advance(problem: Problem, state: TrialState, engine: Engine = SOLO) -> tuple
     seconds = perf_counter() - began
     state = replace(state, seconds={**state.seconds, phase: state.seconds.get(phase, 0.0) + seconds})
     if state.phase == "gan" and phase == "pre" and not state.status.ended:
-        # The critic's own pre-training belongs to no epoch: it is not timed.
+        # The critic's own pre-training belongs to no epoch: the averages leave it out, the report's time does not.
         state = replace(state, players=_start_phase(engine, problem, "gan", state.cores))
-    return state, _report(problem, state, (phase, epoch, metrics, seconds, eligible))
+    return state, _report(problem, state, (phase, epoch, metrics, perf_counter() - began, eligible))
 
 
 def _start_phase(engine: Engine, problem: Problem, phase: str, cores: Cores) -> Players:
