@@ -22,6 +22,9 @@ from bmtune.records import Objective
 from bmtune.records import Record
 from bmtune.records import RecordWriter
 from bmtune.records import RunStarted
+from bmtune.search.cluster import ENVIRONMENT
+from bmtune.search.cluster import LOCAL_OPTIONS
+from bmtune.search.cluster import local_environment
 from bmtune.search.ledger import Ledger
 from bmtune.search.state import SearchState
 from bmtune.search.trial_run import Saved
@@ -40,6 +43,8 @@ parameters:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Ray reads these when it is imported, which some test may do before the first one that needs a cluster.
+    os.environ.update(ENVIRONMENT | local_environment())
     # Ray drops its handles of processes that it has just ended without waiting for them.
     config.addinivalue_line("filterwarnings", "ignore:subprocess [0-9]+ is still running:ResourceWarning")
 
@@ -153,12 +158,6 @@ def open_ledger(tmp_path: Path) -> Iterator[Callable[..., Ledger]]:
 @pytest.fixture(scope="session")
 def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The one Ray of the test run: two processors, loopback, no dashboard."""
-    from bmtune.search.cluster import ENVIRONMENT
-    from bmtune.search.cluster import LOCAL_OPTIONS
-    from bmtune.search.cluster import local_environment
-
-    before = dict(os.environ)
-    os.environ.update(ENVIRONMENT | local_environment())
     import ray
 
     # Trial processes cannot import this file.
@@ -167,5 +166,3 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     ray.init(**LOCAL_OPTIONS, num_cpus=2, _temp_dir=str(tmp_path_factory.mktemp("ray")))
     yield ray
     ray.shutdown()
-    os.environ.clear()
-    os.environ.update(before)

@@ -1,6 +1,7 @@
 """Checkpoints: tensors and facts in a folder that is always whole."""
 
+from bmtune.checkpoints.folder import has_checkpoint
 from bmtune.checkpoints.folder import read_checkpoint
 from bmtune.checkpoints.folder import write_checkpoint
 
-__all__ = ["read_checkpoint", "write_checkpoint"]
+__all__ = ["has_checkpoint", "read_checkpoint", "write_checkpoint"]

@@ -84,6 +84,11 @@ def read_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     )
 
 
+def has_checkpoint(folder: Path) -> bool:
+    """Whether `read_checkpoint` finds something to read, also where a replacement was cut short."""
+    return folder.is_dir() or _beside(folder, "previous").is_dir()
+
+
 def _beside(folder: Path, role: str) -> Path:
     return folder.with_name(f".{folder.name}.{role}")
 

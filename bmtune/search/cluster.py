@@ -4,6 +4,7 @@ import logging
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 import threading
 from types import TracebackType
@@ -70,7 +71,9 @@ class Cluster:
         self._temporary: str | None = None
         self._owned = False
         self._error: Exception | None = None
-        wanted = ENVIRONMENT | (local_environment() if address is None else {})
+        local = local_environment() if address is None else {}
+        self._too_late = "ray" in sys.modules and any(name not in os.environ for name in local)
+        wanted = ENVIRONMENT | local
         for name, value in wanted.items():
             os.environ.setdefault(name, value)
         self._connected = threading.Event()
@@ -110,6 +113,8 @@ class Cluster:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         if ray.is_initialized():
             return
+        if self._too_late:
+            raise RuntimeError("it was imported before the search could make it private; import ray after the search")
         if self._address is None:
             self._temporary = tempfile.mkdtemp(prefix="bmtune-ray-")
             ray.init(**LOCAL_OPTIONS, _temp_dir=self._temporary)

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from pydantic import ConfigDict
 from torch import Tensor
 
+from bmtune.checkpoints import has_checkpoint
 from bmtune.checkpoints import read_checkpoint
 from bmtune.checkpoints import write_checkpoint
 from bmtune.config.root import TrialConfig
@@ -90,7 +91,7 @@ class TrialRun:
         self._task = task
         self._clock = clock
         folder = Path(task.run_folder, task.checkpoint_path("last"))
-        saved = read_checkpoint(folder) if folder.is_dir() else None
+        saved = read_checkpoint(folder) if has_checkpoint(folder) else None
         self._ended = Status[saved[1]["end"]] if saved and saved[1].get("end") else None
         self._training = make_training(task.config, task.device, (saved[0], saved[1]["training"]) if saved else None)
         self._budget: int = saved[1]["budget"] if saved else 0

@@ -59,7 +59,7 @@ class EpochReport:
         budget: Epochs of the main phase that are finished, retraining included.
         metrics: Validation metrics by name; training losses as "train/..."; what the main phase starts from as
             "start/...".
-        seconds: Time of the epoch, training and validation.
+        seconds: Time of the epoch: training, validation and, where it ends a phase, the start of the next.
         status: Whether and why the trial has ended.
         eligible: Whether the epoch may be the best: the classifier is within its tolerance.
         best_epoch: The best main epoch so far, None before the first.

@@ -112,9 +112,9 @@ def advance(problem: Problem, state: TrialState, engine: Engine = SOLO) -> tuple
     seconds = perf_counter() - began
     state = replace(state, seconds={**state.seconds, phase: state.seconds.get(phase, 0.0) + seconds})
     if phase == "pre" and state.phase != "pre" and not state.status.ended:
-        # The critic's own pre-training belongs to no epoch: it is not timed.
+        # The critic's own pre-training belongs to no epoch: the averages leave it out, the report's time does not.
         state = replace(state, players=_start_phase(engine, problem, state.phase, state.cores))
-    report = _report(problem, state, (phase, epoch, metrics, seconds, eligible))
+    report = _report(problem, state, (phase, epoch, metrics, perf_counter() - began, eligible))
     return state, replace(report, pictures=pictures)
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from bmtune.checkpoints import folder as module
+from bmtune.checkpoints import has_checkpoint
 from bmtune.checkpoints import read_checkpoint
 from bmtune.checkpoints import write_checkpoint
 from bmtune.errors import CheckpointError
@@ -201,3 +202,13 @@ def test_a_reader_that_is_overtaken_by_a_writer_reads_one_of_the_two_whole(tmp_p
     assert swapped == ["checkpoint.json"]
     assert facts == {"epoch": 2}
     assert torch.equal(tensors["core"], torch.ones(2))
+
+
+def test_a_checkpoint_between_two_renames_is_still_there(tmp_path: Path):
+    folder = tmp_path / "last"
+    assert not has_checkpoint(folder)
+    write_checkpoint(folder, {"x": torch.ones(2)}, FACTS)
+    assert has_checkpoint(folder)
+    folder.rename(tmp_path / ".last.previous")
+    assert has_checkpoint(folder)
+    assert read_checkpoint(folder)[1] == FACTS

@@ -1,0 +1,62 @@
+"""What of the cluster needs none: the rest is in end_to_end."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from bmtune.config.space_model import RunSettings
+from bmtune.errors import ResourceError
+from bmtune.search.cluster import check_resources
+from bmtune.search.cluster import local_environment
+
+# Importing Ray takes a second.
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def nodes(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, float]]:
+    """Resources of the cluster's nodes, as a test fills them in."""
+    import ray
+
+    found: list[dict[str, float]] = []
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": node} for node in found])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "room"),
+    [(1, 0.0, 12), (4, 0.0, 3), (1, 1.0, 3), (1, 2.0, 1), (1, 0.5, 6), (1, 0.3333, 9), (1, 0.125, 12)],
+)
+def test_room_is_counted_node_by_node(nodes: list[dict[str, float]], cpus: int, gpus: float, room: int) -> None:
+    nodes += [{"CPU": 8.0, "GPU": 2.0}, {"CPU": 4.0, "GPU": 1.0}]
+    assert check_resources(RunSettings(cpus_per_trial=cpus, gpus_per_trial=gpus)) == room
+
+
+def test_a_trial_must_fit_on_one_machine(nodes: list[dict[str, float]]) -> None:
+    nodes += [{"CPU": 8.0, "GPU": 2.0}, {"CPU": 4.0, "GPU": 1.0}]
+    with pytest.raises(ResourceError, match="asks for 3 GPUs and there are 3, at most 2 on one machine"):
+        check_resources(RunSettings(gpus_per_trial=3))
+
+
+def test_a_token_of_its_own_for_every_process() -> None:
+    first, second = local_environment(), local_environment()
+    assert first["RAY_AUTH_TOKEN"] != second["RAY_AUTH_TOKEN"]
+    assert first["RAY_AUTH_MODE"] == "token"
+
+
+def test_ray_that_was_imported_too_early_is_told_at_once() -> None:
+    program = (
+        "import ray\n"
+        "from bmtune.search.cluster import Cluster\n"
+        "from bmtune.errors import ResourceError\n"
+        "with Cluster(None) as cluster:\n"
+        "    try:\n        cluster.wait()\n"
+        "    except ResourceError as error:\n        print(error)\n"
+    )
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    bare["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=bare, capture_output=True, text=True, timeout=60, check=True)
+    assert "imported before the search" in done.stdout
