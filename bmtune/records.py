@@ -179,7 +179,7 @@ def to_line(record: Record) -> bytes:
     return b'{"crc":"%08x","record":%s}\n' % (zlib.crc32(body), body)
 
 
-def _from_line(line: bytes) -> Record:
+def from_line(line: bytes) -> Record:
     """Raises ValueError for a line that is not what `to_line` wrote."""
     framed = _FRAME.fullmatch(line)
     if framed is None:
@@ -221,7 +221,7 @@ def read_records(path: Path) -> RecordsRead:
         if number == 1:
             _check_format(line, path)
         try:
-            records.append(_from_line(line))
+            records.append(from_line(line))
         except ValidationError as error:
             raise FormatError(_damage(path, number, error.errors()[0]["msg"])) from error
         except ValueError as error:

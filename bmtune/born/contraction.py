@@ -8,6 +8,8 @@ Running vectors travel as (mantissa, log-scale): they are rescaled every few sit
 number of sites neither underflows nor overflows. Written for one trial.
 """
 
+from math import log10
+
 import torch
 from jaxtyping import Float
 from jaxtyping import Shaped
@@ -19,6 +21,9 @@ from bmtune.born.logspace import rescale
 
 RESCALE_EVERY = 8
 """Sites between two rescalings of a running vector; more often costs time, less often range."""
+
+ENVIRONMENT_DECADES = 30
+"""Powers of ten that an environment may grow by between two rescalings; float32 has 38."""
 
 
 def amplitudes(
@@ -100,7 +105,7 @@ def half_environments(cores: Cores, gram: Tensor | None) -> tuple[list[Tensor], 
 
     Returns:
         A list with one (1 or 2, D, D) tensor after the edge, after the odd core if there is one, and after
-        every step, each rescaled; and the sum of all log-scales, shape ().
+        every step, each in range; and the log of what was divided out of the last in all, shape ().
     """
     environment = _edge_environment(cores.edge, gram)
     environment, log_divisor = rescale(environment, (1, 2))
@@ -109,9 +114,34 @@ def half_environments(cores: Cores, gram: Tensor | None) -> tuple[list[Tensor], 
         left, log_divisor = rescale(pull(core, environment[0], gram), (0, 1))
         environment = torch.stack((left, environment[1]))
         log_scale, found = log_scale + log_divisor.sum(), [*found, environment]
-    for core in cores.bulk.unbind(0):
-        environment, log_divisor = rescale(pull(core, environment, gram), (1, 2))
-        log_scale = log_scale + log_divisor.sum()
+    inner, log_size = _inner_environments(cores.bulk, environment, gram)
+    return [*found, *inner], log_scale + log_size
+
+
+def _inner_environments(bulk: Tensor, environment: Tensor, gram: Tensor | None) -> tuple[list[Tensor], Tensor | float]:
+    """The environments after each step in which both halves advance, and the log of what was divided out of the last.
+
+    Each core is divided by its size at once, so that a few steps without rescaling stay in range whatever the start.
+    """
+    if not bulk.shape[0]:
+        return [], 0.0
+    bond_dim, physical_dim = bulk.shape[2], bulk.shape[3]
+    size = bulk.detach().abs().amax((2, 3, 4), keepdim=True)
+    size = size.masked_fill(size == 0, 1.0)
+    scaled = bulk / size
+    log_scale, found = 2 * size.log().sum(), list[Tensor]()
+    # Shaped before they are sliced: a view in the loop costs a backward node a site.
+    tall, wide = scaled.flatten(2, 3).unbind(0), scaled.flatten(3, 4).mH.unbind(0)
+    # With cores of size 1 an entry grows at most by the number of terms in it.
+    every = max(1, int(ENVIRONMENT_DECADES / log10(bond_dim**2 * physical_dim)))
+    for step, (onto, back) in enumerate(zip(tall, wide, strict=True), start=1):
+        product = torch.bmm(onto, environment)
+        if gram is not None:
+            product = gram @ product.view(2, bond_dim, physical_dim, bond_dim)
+        environment = torch.bmm(product.reshape(2, bond_dim, -1), back)
+        if step % every == 0 or step == len(tall):
+            environment, log_divisor = rescale(environment, (1, 2))
+            log_scale = log_scale + log_divisor.sum()
         found.append(environment)
     return found, log_scale
 

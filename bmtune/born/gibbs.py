@@ -20,7 +20,7 @@ from torch import Tensor
 from bmtune.born.cores import Cores
 from bmtune.born.logspace import rescale
 from bmtune.born.sampling import Grid
-from bmtune.born.sampling import _invert
+from bmtune.born.sampling import invert
 
 Bounds = Callable[[Tensor, int], tuple[Tensor, Tensor]]
 """(rows (B, N), site) -> lowest and highest value (B,) that the feature of that site may take."""
@@ -117,7 +117,7 @@ def _draw(
         low, high = bounds(rows, site)
         start, stop = (mass_below(density, grid, end.to(density.dtype)) for end in (low, high))
         shares = start + shares * (stop - start)
-    drawn = _invert(density.unsqueeze(0), grid, shares.unsqueeze(0)).squeeze(0).to(rows.dtype)
+    drawn = invert(density.unsqueeze(0), grid, shares.unsqueeze(0)).squeeze(0).to(rows.dtype)
     if bounds is not None:
         drawn = torch.minimum(torch.maximum(drawn, low), high)
     possible = (grid.cumulative[:, -1] * density).sum(-1) > 0

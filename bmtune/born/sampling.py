@@ -128,12 +128,12 @@ def _draw(
     vectors, _ = rescale(vectors, (-2, -1))
     seen = vectors @ (environment if environment.ndim == 2 else environment.unsqueeze(1))
     density = (seen @ vectors.mH).real.flatten(-2)
-    feature = _invert(density, grid, uniforms)
+    feature = invert(density, grid, uniforms)
     phi = grid.embedding.values(feature, vectors.shape[-2], -1).to(vectors.dtype)
     return feature, (phi.unsqueeze(-2) @ vectors).squeeze(-2)
 
 
-def _invert(density: Float[Tensor, "C S dd"], grid: Grid, uniforms: Float[Tensor, "C S"]) -> Float[Tensor, "C S"]:
+def invert(density: Float[Tensor, "C S dd"], grid: Grid, uniforms: Float[Tensor, "C S"]) -> Float[Tensor, "C S"]:
     """The quantile at `uniforms` of the distribution with density phi^T rho phi."""
     with torch.no_grad():
         cumulative = density @ grid.cumulative

@@ -121,6 +121,10 @@ def search(
             show_default=_SPACES,
         ),
     ] = None,
+    wandb: Annotated[
+        Literal["online", "offline"] | None,
+        typer.Option("--wandb", help="Tell Weights & Biases, now or by wandb sync.", show_default="not told"),
+    ] = None,
 ) -> int:
     """Search hyperparameters of TRAINER and write the best configuration to DIR/NAME/best.yaml."""
     from bmtune.cli.searching import print_resolved
@@ -146,5 +150,6 @@ def search(
         gpus_per_trial=gpus_per_trial,
         max_concurrent=max_concurrent,
         report_every_s=report_every,
+        wandb=wandb,
     )
     return print_resolved(request) if dry_run else run(request)

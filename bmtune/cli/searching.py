@@ -11,6 +11,7 @@ from bmtune.search.outcome import SearchOutcome
 from bmtune.search.request import SearchRequest
 from bmtune.search.resolve import check_data
 from bmtune.search.resolve import resolve_options
+from bmtune.tracking import check_login
 
 # What shells report for a program that Ctrl-C ended: 128 + SIGINT.
 INTERRUPTED = 130
@@ -35,7 +36,9 @@ def run(request: SearchRequest) -> int:
         BmtuneError: The request breaks a rule, or the search gave up.
     """
     # What a user mistyped is told at once, before anything is drawn or started.
-    resolve_options(request)
+    mode = resolve_options(request).space.run.wandb
+    if mode is not None:
+        check_login(mode)
     console = Console()
     with LiveProgress(console) if console.is_terminal else LineProgress(typer.echo) as listener:
         outcome = search(request, listener)
@@ -46,6 +49,8 @@ def run(request: SearchRequest) -> int:
 def _print_outcome(outcome: SearchOutcome) -> None:
     if outcome.interrupted:
         typer.echo(f"what was found so far is in {outcome.run_folder}", err=True)
+    if outcome.notice is not None:
+        typer.echo(outcome.notice, err=True)
     if outcome.best is not None:
         typer.echo(f"# the best configuration, kept in {outcome.run_folder / 'best.yaml'}")
         typer.echo(dump(outcome.best.model_dump(mode="json")), nl=False)

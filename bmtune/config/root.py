@@ -7,16 +7,16 @@ from typing import get_args
 
 from pydantic import Field
 
+from bmtune.config.adversarial import AdversarialConfig
+from bmtune.config.adversarial import AttackConfig
 from bmtune.config.base import Config
 from bmtune.config.born import BornConfig
 from bmtune.config.data import DataConfig
-from bmtune.config.metrics import MetricSchedule
-from bmtune.config.adversarial import AdversarialConfig
-from bmtune.config.adversarial import AttackConfig
 from bmtune.config.generative import GenerativeConfig
+from bmtune.config.metrics import MetricSchedule
+from bmtune.config.trainers import TrainersConfig
 from bmtune.config.training import ClassificationConfig
 from bmtune.config.training import GANStyleConfig
-from bmtune.config.trainers import TrainersConfig
 
 RecipeName = Literal["classification", "gan", "generative", "adversarial"]
 RECIPES: tuple[str, ...] = get_args(RecipeName)

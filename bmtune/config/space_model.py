@@ -74,6 +74,8 @@ class RunSettings(Config):
     """Trials at once; None: as many as there is room for."""
     report_every_s: float = Field(1.0, ge=0)
     """Seconds between two messages of one trial; 0: a message after every epoch."""
+    wandb: Literal["online", "offline"] | None = None
+    """Whether Weights & Biases hears of the search; None: it does not."""
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,9 @@ from bmtune.objectives.robust import trades
 
 __all__ = [
     "GenerativeNLL",
-    "check_criterion",
-    "joint_nll",
-    "mixed_nll",
-    "norm_penalty",
     "brier",
     "brier_rows",
+    "check_criterion",
     "class_nll",
     "critic_bce",
     "critic_wasserstein",
@@ -32,6 +29,9 @@ __all__ = [
     "generator_bce",
     "generator_wasserstein",
     "gradient_penalty",
+    "joint_nll",
     "mixed_adversarial",
+    "mixed_nll",
+    "norm_penalty",
     "trades",
 ]

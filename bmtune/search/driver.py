@@ -1,6 +1,7 @@
 """Runs a search from its first record to its last."""
 
 import time
+from contextlib import ExitStack
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError
@@ -31,6 +32,7 @@ from bmtune.search.view import StudyView
 from bmtune.search.winner import OnTestRows
 from bmtune.search.winner import counts
 from bmtune.search.winner import keep_winner
+from bmtune.tracking import WandbProcess
 
 RECORDS_FILE = "records.jsonl"
 SEARCH_FILE = "search.yaml"
@@ -94,7 +96,10 @@ def _recorded(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / SEARCH_FILE).write_text(dump(resolved.to_mapping()), encoding="utf-8")
     state = SearchState(resolved.space)
-    with RecordWriter(folder / RECORDS_FILE) as writer:
+    with ExitStack() as stack:
+        mode = resolved.space.run.wandb
+        follower = stack.enter_context(WandbProcess(folder, mode)) if mode else None
+        writer = stack.enter_context(RecordWriter(folder / RECORDS_FILE))
         Ledger(state, writer, [listener]).record(_header(resolved, state))
         with closing(StudyView(folder / STUDY_FILE, state)) as view:
             ledger = Ledger(state, writer, [view, listener])
@@ -104,7 +109,8 @@ def _recorded(
             best = keep_winner(state, folder, backend.on_test_rows)
             if not stopper.interrupted:
                 ledger.record(_end(stopper, best.best.trial if best else None, best.best.metrics if best else {}))
-    return SearchOutcome(folder, best, counts(state), stopper.interrupted), stopper
+        notice = follower.finish() if follower else None
+    return SearchOutcome(folder, best, counts(state), stopper.interrupted, notice), stopper
 
 
 def _header(resolved: ResolvedSearch, state: SearchState) -> RunStarted:

@@ -16,9 +16,11 @@ class SearchOutcome:
         best: The content of `best.yaml`; None where no trial could be measured.
         counts: How the trials ended; one that was interrupted counts in the total only.
         interrupted: Whether the user interrupted the search.
+        notice: A sentence about what went on beside the search, or None.
     """
 
     run_folder: Path
     best: BestFile | None
     counts: TrialCounts
     interrupted: bool
+    notice: str | None = None

@@ -27,6 +27,7 @@ class SearchRequest:
         gpus_per_trial: GPUs of one trial, whole or 1/k.
         max_concurrent: Trials at once.
         report_every_s: Seconds between two reports of one trial; 0: a report after every epoch.
+        wandb: "online" or "offline".
     """
 
     trainer: str
@@ -47,3 +48,4 @@ class SearchRequest:
     gpus_per_trial: float | None = None
     max_concurrent: int | None = None
     report_every_s: float | None = None
+    wandb: str | None = None

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bmtune.records import Record
-from bmtune.records import _from_line
+from bmtune.records import from_line
 
 
 class RecordTail:
@@ -30,6 +30,6 @@ class RecordTail:
         except FileNotFoundError:
             return []
         whole = content[: content.rfind(b"\n") + 1]
-        records = [_from_line(line) for line in whole.splitlines()]
+        records = [from_line(line) for line in whole.splitlines()]
         self._offset += len(whole)
         return records

@@ -80,7 +80,7 @@ class Recipe(Protocol):
         ...
 
     def batches(self, problem: Problem, seed: int, epoch: int) -> Iterator[tuple[int, tuple[Any, ...]]]:
-        """The pass number `epoch`, from 1, over the training rows: the weight of each batch (its rows) and the batch."""
+        """Pass number `epoch`, from 1, over the training rows: each batch with its weight, its number of rows."""
         ...
 
     def step(self, engine: Engine, problem: Problem, players: Players, batch: tuple[Any, ...]) -> Step:
