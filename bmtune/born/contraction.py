@@ -51,7 +51,9 @@ def amplitudes(
     ):
         # Khatri-Rao product of feature and running vector, then one matrix product for both halves.
         running = torch.bmm(core, (feature * running.unsqueeze(1)).flatten(1, 2))
-        if step % RESCALE_EVERY == 0:
+        # At the end the halves are multiplied: what each has gathered since its last rescaling counts twice.
+        far = step == cores.bulk.shape[0] and step % RESCALE_EVERY >= RESCALE_EVERY // 2
+        if step % RESCALE_EVERY == 0 or far:
             running, log_divisor = rescale(running, (1,))
             log_scale = log_scale + log_divisor.sum((0, 1))
     return _close(cores, running), log_scale

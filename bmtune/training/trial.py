@@ -109,12 +109,13 @@ def advance(problem: Problem, state: TrialState, engine: Engine = SOLO) -> tuple
         metrics |= extra
         if not _finite(state, metrics):
             state, eligible = replace(state, status=Status.DIVERGED), False
-    seconds = perf_counter() - began
-    state = replace(state, seconds={**state.seconds, phase: state.seconds.get(phase, 0.0) + seconds})
+    spent = perf_counter() - began
+    state = replace(state, seconds={**state.seconds, phase: state.seconds.get(phase, 0.0) + spent})
     if phase == "pre" and state.phase != "pre" and not state.status.ended:
         # The critic's own pre-training belongs to no epoch: the averages leave it out, the report's time does not.
         state = replace(state, players=_start_phase(engine, problem, state.phase, state.cores))
-    report = _report(problem, state, (phase, epoch, metrics, perf_counter() - began, eligible))
+        spent = perf_counter() - began
+    report = _report(problem, state, (phase, epoch, metrics, spent, eligible))
     return state, replace(report, pictures=pictures)
 
 

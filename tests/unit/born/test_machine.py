@@ -3,11 +3,12 @@ import math
 import pytest
 import torch
 
+from bmtune.born import EMBEDDINGS
 from bmtune.born import BornMachine
 from bmtune.born import Cores
 
 EVERY_TYPE = pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "complex128"])
-EVERY_EMBEDDING = pytest.mark.parametrize("embedding", ["fourier", "legendre"])
+EVERY_EMBEDDING = pytest.mark.parametrize("embedding", list(EMBEDDINGS))
 EVERY_LENGTH = pytest.mark.parametrize("num_sites", [1, 2, 3, 6, 9])
 
 
@@ -56,7 +57,7 @@ def test_scaling_every_core_moves_log_z_and_no_density(machine, rows, dtype, emb
     torch.testing.assert_close(scaled.log_class_probabilities(x), born.log_class_probabilities(x), rtol=0, atol=1e-10)
 
 
-@EVERY_EMBEDDING
+@pytest.mark.parametrize("embedding", [name for name, found in EMBEDDINGS.items() if found.orthonormal])
 @pytest.mark.parametrize("dtype", ["float64", "complex128"])
 @pytest.mark.parametrize("num_sites", [1, 2, 5])
 def test_no_density_exceeds_its_bound(machine, rows, dtype, embedding, num_sites):

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from bmtune.born import EMBEDDINGS
 from bmtune.born import sample
 from bmtune.born import sampling_grid
 
@@ -16,7 +17,7 @@ def uniforms(born, num_samples, seed=0):
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=born.chain.real_dtype)
 
 
-@pytest.mark.parametrize("embedding", ["fourier", "legendre"])
+@pytest.mark.parametrize("embedding", list(EMBEDDINGS))
 @pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "complex128"])
 @pytest.mark.parametrize("num_sites", [1, 2, 3, 4, 5])
 def test_samples_lie_in_the_interval(machine, embedding, dtype, num_sites):

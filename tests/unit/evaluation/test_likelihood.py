@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from bmtune.born import EMBEDDINGS
 from bmtune.born import BornMachine
 from bmtune.born import Cores
 from bmtune.config.born import BornConfig
@@ -47,7 +48,7 @@ def test_a_zero_amplitude_at_the_label_is_an_infinite_loss_and_a_wrong_predictio
 
 
 @pytest.mark.parametrize("dtype", ["float64", "complex128"])
-@pytest.mark.parametrize("embedding", ["fourier", "legendre"])
+@pytest.mark.parametrize("embedding", list(EMBEDDINGS))
 def test_metrics_agree_with_the_machine(embedding, dtype):
     born = machine(embedding=embedding, dtype=dtype)
     split = split_for(born)
@@ -89,7 +90,7 @@ def test_metrics_build_no_graph_and_leave_the_cores_alone():
     assert all(torch.equal(core, old) and core.grad is None for core, old in zip(cores, before, strict=True))
 
 
-@pytest.mark.parametrize("embedding", ["fourier", "legendre"])
+@pytest.mark.parametrize("embedding", list(EMBEDDINGS))
 def test_genloss_never_falls_below_the_floor_and_one_row_learned_by_heart_reaches_it(embedding):
     for seed in range(5):
         born = BornMachine.start(BornConfig(embedding=embedding, init="normal", init_std=1.0), 2, 2, seed)

@@ -3,7 +3,7 @@ import torch
 
 from bmtune import training
 from bmtune.born import BornMachine
-from bmtune.training.recipes import classification
+from bmtune.training.recipes import base
 from bmtune.training.seeds import derive
 
 LOUD = {"optimizer": {"lr": 0.1}, "tolerance": 0.0, "max_epoch": 2}
@@ -150,7 +150,7 @@ def test_seeds_differ_between_uses_and_trials():
 def test_the_embedding_of_several_batches_at_once_changes_no_number(problem_of, run, monkeypatch):
     problem = problem_of("classification", born={"dtype": "float64"})
     _, together = run(problem)
-    monkeypatch.setattr(classification, "EMBEDDED_AT_ONCE", 1)
+    monkeypatch.setattr(base, "EMBEDDED_AT_ONCE", 1)
     calls = []
     honest = classification.class_batches
     monkeypatch.setattr(classification, "class_batches", lambda *given: calls.append(given[2]) or honest(*given))
