@@ -152,8 +152,8 @@ def test_the_embedding_of_several_batches_at_once_changes_no_number(problem_of, 
     _, together = run(problem)
     monkeypatch.setattr(base, "EMBEDDED_AT_ONCE", 1)
     calls = []
-    honest = classification.class_batches
-    monkeypatch.setattr(classification, "class_batches", lambda *given: calls.append(given[2]) or honest(*given))
+    honest = base.class_batches
+    monkeypatch.setattr(base, "class_batches", lambda *given: calls.append(given[2]) or honest(*given))
     _, apart = run(problem)
     assert set(calls) == {50}
     for one, other in zip(together, apart, strict=True):

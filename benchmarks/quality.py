@@ -1,0 +1,122 @@
+"""What searches find: Frechet distances after classification, GAN and generative training, beside the noise floor.
+
+The distance is over all classes in unit range, as in Table I of Mossi, Zunkovic and Flouris 2024
+(arXiv 2406.17441); outliers are samples farther from the real rows than any real row is.
+`python -m benchmarks quality` runs nine searches of 64 trials; it takes about half an hour on two cores.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.table import Result
+from bmtune.born import BornMachine
+from bmtune.born import Chain
+from bmtune.born import Cores
+from bmtune.born import get_embedding
+from bmtune.checkpoints import read_checkpoint
+from bmtune.config.data import DataConfig
+from bmtune.config.root import TrialConfig
+from bmtune.data import DataHandler
+from bmtune.evaluation import frechet_distance
+from bmtune.evaluation import measure
+
+NUM_SAMPLES = 2000
+TRIALS = int(os.environ.get("BMTUNE_BENCHMARK_TRIALS", "64"))
+
+
+@dataclass(frozen=True)
+class Task:
+    """A data set, the paper's best distance on it, and what generative training is asked to reach.
+
+    Attributes:
+        dataset: Its name.
+        paper: The paper's best distance after GAN-style training.
+        asked: The distance asked of generative or mixed training.
+        gan: Further options of the GAN search.
+        generative: Further options of the generative search.
+    """
+
+    dataset: str
+    paper: float
+    asked: float
+    gan: tuple[str, ...] = ()
+    generative: tuple[str, ...] = ()
+
+
+TASKS = (
+    Task("spirals_4k", 1.52e-3, 1.5e-4, ("--max-epochs", "16"), ("--max-epochs", "40")),
+    Task("moons_4k", 3.02e-4, 6e-5, ("--max-epochs", "16"), ("--max-epochs", "40")),
+    Task(
+        "iris", 1.96e-2, 7e-3, ("--max-epochs", "120", "--set", "trainer.ganstyle.patience=40"), ("--max-epochs", "80")
+    ),
+)
+
+
+def run() -> list[Result]:
+    """Three searches for each data set."""
+    columns = ("data set", "training", "fid, all classes", "asked at most", "outliers", "test acc", "winner")
+    table = Result(f"winners of searches of {TRIALS} trials", columns)
+    with tempfile.TemporaryDirectory(prefix="bmtune-benchmark-") as folder:
+        for task in TASKS:
+            table.rows.append((task.dataset, "noise floor: fresh real rows", _floor(task.dataset), *["-"] * 4))
+            for trainer, options, asked in (
+                ("classification", (), "-"),
+                ("gan", task.gan, task.paper),
+                ("generative", task.generative, task.asked),
+            ):
+                found = _search(Path(folder), trainer, task.dataset, options)
+                table.rows.append((task.dataset, trainer, found[0], asked, *found[1:]))
+                sys.stderr.write(f"{table.rows[-1]}\n")
+    return [table]
+
+
+def _search(folder: Path, trainer: str, dataset: str, options: tuple[str, ...]) -> tuple[Any, ...]:
+    name = f"{trainer}-{dataset}"
+    command = [sys.executable, "-m", "bmtune.search", trainer, "--dataset", dataset, "--name", name]
+    small = ("--set", "trainer.classification.batch_size=16") if dataset == "iris" else ()
+    log = subprocess.run(
+        [*command, "--trials", str(TRIALS), *options, *small],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    sys.stderr.write("\n".join(line for line in log.stdout.splitlines() if "finished" in line) + "\n")
+    tensors, facts = read_checkpoint(folder / "outputs" / name / "best")
+    return (*_judged(TrialConfig.model_validate(facts["config"]), Cores(**tensors)), f"trial {facts['trial']}")
+
+
+def _judged(config: TrialConfig, cores: Cores) -> tuple[float, float, float]:
+    """Distance over all classes, share of outliers and accuracy, on the test rows."""
+    embedding = get_embedding(config.born.embedding)
+    data = DataHandler(config.data, embedding.data_interval)
+    chain = Chain.from_config(config.born, data.num_features, data.num_classes)
+    machine = BornMachine(chain, cores)
+    drawn = machine.sample(NUM_SAMPLES // data.num_classes, torch.Generator().manual_seed(1))
+    test = data.splits["test"]
+    found = measure(("acc", "outliers"), chain, cores, test, config.evaluation, seed=1)
+    pooled = drawn.flatten(0, 1)
+    return _distance(test.x, pooled, embedding.data_interval), found["outliers"], found["acc"]
+
+
+def _distance(real: torch.Tensor, drawn: torch.Tensor, interval: tuple[float, float]) -> float:
+    low, high = interval
+    unit = [(rows.double() - low) / (high - low) for rows in (real, drawn)]
+    return float(frechet_distance(*unit))
+
+
+def _floor(dataset: str) -> float:
+    """The distance of fresh real rows to the test rows: of another seed, or for a real set the training rows."""
+    own = DataHandler(DataConfig(dataset=dataset), (0.0, 1.0))
+    if dataset == "iris":
+        return _distance(own.splits["test"].x, own.splits["train"].x, (0.0, 1.0))
+    fresh = DataHandler(DataConfig(dataset=dataset, split_seed=1), (0.0, 1.0))
+    return _distance(own.splits["test"].x, fresh.splits["train"].x[:NUM_SAMPLES], (0.0, 1.0))
