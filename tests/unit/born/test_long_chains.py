@@ -10,7 +10,6 @@ from bmtune.born import amplitudes
 from bmtune.born import log_partitions
 from bmtune.born import log_weights
 
-
 CPU = torch.device("cpu")
 
 
