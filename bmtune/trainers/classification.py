@@ -8,6 +8,7 @@ import torch
 from bmtune.born import BornMachine
 from bmtune.config.root import TrialConfig
 from bmtune.data import DataHandler
+from bmtune.errors import ConfigError
 from bmtune.trainers.course import Course
 from bmtune.trainers.course import check_fit
 from bmtune.trainers.course import device_name
@@ -29,7 +30,7 @@ class ClassificationTrainer:
         best: Validation metrics of the best epoch, once trained; the goal that `GANStyleTrainer` wants.
 
     Raises:
-        ConfigError: Machine, configuration and data do not belong together.
+        ConfigError: Machine, configuration and data do not belong together, or there is no such stage.
     """
 
     def __init__(
@@ -40,6 +41,8 @@ class ClassificationTrainer:
         datahandler: DataHandler,
         device: str | torch.device = "cpu",
     ) -> None:
+        if stage not in ("pre", "re"):
+            raise ConfigError(f"stage must be pre or re, but got {stage!r}")
         own = cfg.trainer.classification if stage == "pre" else cfg.trainer.ganstyle.retrain
         check_fit(cfg, bornmachine, datahandler, own.batch_size, "batch_size")
         config = with_recipe(cfg, bornmachine, "classification", classification=own)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 
 from bmtune.born import BornMachine
+from bmtune.born import Cores
 from bmtune.config.root import TrialConfig
 from bmtune.data import DataHandler
 from bmtune.errors import ConfigError
@@ -64,6 +65,7 @@ class GenerativeTrainer:
 
 def _check(criterion: GenerativeNLL, machine: BornMachine, problem: Problem, batch_size: int) -> None:
     train = problem.splits["train"]
-    wrong = check_criterion(criterion, machine, train.x[:batch_size], train.y[:batch_size])
+    placed = BornMachine(machine.chain, Cores(*(tensor.detach().to(problem.device) for tensor in machine.cores)))
+    wrong = check_criterion(criterion, placed, train.x[:batch_size], train.y[:batch_size])
     if wrong is not None:
         raise ConfigError(f"{wrong} (criterion {type(criterion).__name__}, first {batch_size} training rows)")

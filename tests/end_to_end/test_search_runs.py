@@ -247,3 +247,48 @@ def test_a_real_search_trains_and_its_winner_does_what_was_recorded(
     assert replace(load_space(outcome.run_folder / "search.yaml"), source="") == replace(
         resolve(replace(request, name="other")).space, source=""
     )
+
+
+@pytest.mark.parametrize(
+    ("trainer", "phase", "overrides"),
+    [
+        ("classification", "pre", ()),
+        ("gan", "gan", ()),
+        ("generative", "gen", ()),
+        # Its space has batches of 256 and this data set 200 training rows.
+        ("adversarial", "adv", (("trainer.adversarial.batch_size", "64"),)),
+    ],
+)
+def test_the_search_of_each_trainer_runs_whole(
+    ray_cluster: Any,
+    listened: Any,
+    tmp_path: Path,
+    trainer: str,
+    phase: str,
+    overrides: tuple[tuple[str, str], ...],
+) -> None:
+    from bmtune.search.driver import run_search
+    from bmtune.search.request import SearchRequest
+    from bmtune.search.resolve import resolve
+
+    request = SearchRequest(
+        trainer,
+        dataset="moons_small",
+        trials=4,
+        max_epochs=3,
+        storage=tmp_path,
+        name=trainer,
+        max_concurrent=1,
+        overrides=overrides,
+    )
+    outcome = run_search(resolve(request), listened)
+    assert outcome.best is not None
+    assert (outcome.counts.total, outcome.counts.failed) == (4, 0)
+    best = outcome.best.best
+    assert best.config.recipe == trainer
+    assert any(name.startswith("test/") for name in best.metrics)
+    records = read_records(outcome.run_folder / "records.jsonl").records
+    assert max(record.budget for record in records if isinstance(record, Epoch) and record.phase == phase) == 3
+    tensors, facts = read_checkpoint(outcome.run_folder / "best")
+    assert facts["config"] == best.config.model_dump(mode="json")
+    assert all(bool(tensor.isfinite().all()) for tensor in tensors.values())

@@ -2,6 +2,10 @@ import numpy as np
 import pytest
 import torch
 from numpy.polynomial import legendre
+from scipy.special import eval_chebyt
+from scipy.special import eval_chebyu
+from scipy.special import eval_hermite
+from scipy.special import factorial
 
 from bmtune.born import BornMachine
 from bmtune.born.cores import cores_from_tensors
@@ -22,6 +26,31 @@ def polynomials(x, d):
     return np.stack([np.sqrt((2 * k + 1) / 2) * legendre.legval(x, np.eye(d)[k]) for k in range(d)], -1)
 
 
+def hermite_functions(x, d):
+    scale = [np.sqrt(np.sqrt(np.pi) * 2.0**k * factorial(k)) for k in range(d)]
+    return np.stack([eval_hermite(k, x) * np.exp(-(x**2) / 2) / scale[k] for k in range(d)], -1)
+
+
+def first_kind(x, d):
+    scale = np.sqrt(np.where(np.arange(d) == 0, 1, 2) / np.pi)
+    return np.stack([scale[k] * eval_chebyt(k, x) * (1 - x**2) ** -0.25 for k in range(d)], -1)
+
+
+def second_kind(x, d):
+    # Rounding can carry the end of the interval over 1.
+    weight = np.clip(1 - x**2, 0, None) ** 0.25
+    return np.stack([np.sqrt(2 / np.pi) * eval_chebyu(k, x) * weight for k in range(d)], -1)
+
+
+FUNCTIONS = {
+    "fourier": (trigonometry, (0.0, 1.0)),
+    "legendre": (polynomials, (-1.0, 1.0)),
+    "hermite": (hermite_functions, (-4.0, 4.0)),
+    "chebyshev1": (first_kind, (-0.99, 0.99)),
+    "chebyshev2": (second_kind, (-1.0, 1.0)),
+}
+
+
 class Dense:
     """A Born machine as numpy sees it: the full tensor (C, d, .., d) and explicit functions."""
 
@@ -33,8 +62,7 @@ class Dense:
             whole = np.tensordot(whole, tensor.numpy(), 1)
         self.tensor = np.moveaxis(whole, position, 0)
         self.num_sites, self.d = num_sites, whole.shape[0]
-        self.functions = {"fourier": trigonometry, "legendre": polynomials}[embedding]
-        self.interval = {"fourier": (0.0, 1.0), "legendre": (-1.0, 1.0)}[embedding]
+        self.functions, self.interval = FUNCTIONS[embedding]
 
     def psi(self, x):
         """(C, B) amplitudes of rows (B, N)."""
@@ -45,10 +73,27 @@ class Dense:
         return found.T
 
     def quadrature(self, num_nodes):
-        """Nodes (M,) and weights (M,) on the interval."""
+        """Nodes (M,) and weights (M,) on the interval.
+
+        Gauss-Legendre in t with x = middle + half sin(t), where the roots in the chebyshev functions are smooth.
+        """
         nodes, weights = np.polynomial.legendre.leggauss(num_nodes)
         low, high = self.interval
-        return low + (nodes + 1) * (high - low) / 2, weights * (high - low) / 2
+        angle, half = nodes * np.pi / 2, (high - low) / 2
+        return (low + high) / 2 + half * np.sin(angle), half * np.cos(angle) * weights * np.pi / 2
+
+    def overlaps(self):
+        """The Gram matrix (d, d) of the functions."""
+        x, weights = self.quadrature(120)
+        phi = self.functions(x, self.d)
+        return (phi * weights[:, None]).T @ phi
+
+    def norms(self):
+        """Z_c (C,): the full tensor with its conjugate, through the functions' overlaps at every site."""
+        overlaps, seen = self.overlaps(), self.tensor
+        for axis in range(1, self.num_sites + 1):
+            seen = np.moveaxis(np.tensordot(seen, overlaps, (axis, 0)), -1, axis)
+        return (seen * self.tensor.conj()).real.reshape(len(seen), -1).sum(1)
 
 
 @pytest.fixture

@@ -140,7 +140,7 @@ def test_hermite_functions_are_those_of_the_polynomials():
     np.testing.assert_allclose(get_embedding("hermite").values(x, 12, 0).numpy(), explicit, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize(("name", "far"), [("hermite", 1e-4), ("chebyshev1", 1e-2)])
+@pytest.mark.parametrize(("name", "far"), [("hermite", 1e-6), ("chebyshev1", 1e-2)])
 @pytest.mark.parametrize("d", [3, 10])
 def test_what_is_cut_off_is_not_called_orthonormal(name, far, d):
     embedding = get_embedding(name)

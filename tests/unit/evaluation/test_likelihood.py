@@ -98,9 +98,9 @@ def test_genloss_never_falls_below_the_floor_and_one_row_learned_by_heart_reache
         assert likelihood_metrics(born.chain, born.cores, split)["genloss"] > genloss_floor(born.chain, split)
     born = machine(num_sites=2, num_classes=2, embedding=embedding)
     one = Split(split_for(born).x[:1], torch.tensor([0]))
-    # The product of phi(x_i) itself as amplitude, in bond 0 and class 0 only, makes Cauchy and Schwarz an equality.
+    # The product of G^-1 phi(x_i) as amplitude, in bond 0 and class 0 only, makes Cauchy and Schwarz an equality.
     edge, odd, bulk, centre = (torch.zeros_like(core) for core in born.cores)
-    edge[:, 0] = born.chain.features(one.x)[..., 0]
+    edge[:, 0] = torch.linalg.solve(born.chain.embedding.gram(4), born.chain.features(one.x)[..., 0].T).T
     centre[0, 0, 0] = 1.0
     found = likelihood_metrics(born.chain, Cores(edge, odd, bulk, centre), one)["genloss"]
     assert found == pytest.approx(genloss_floor(born.chain, one), rel=1e-10)
