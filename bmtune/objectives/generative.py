@@ -59,7 +59,10 @@ class GenerativeNLL:
 
 
 def check_criterion(criterion: GenerativeNLL, bornmachine: BornMachine, data: Tensor, labels: Tensor) -> str | None:
-    """What is wrong with what a criterion's methods return for these rows; None if nothing is."""
+    """What is wrong with what a criterion's methods return for these rows; None if nothing is.
+
+    The machine's cores must require gradients.
+    """
     num_rows = len(labels)
     methods = {
         "compute_unnormalized_log_prob": (criterion.compute_unnormalized_log_prob(bornmachine, data, labels), "(B,)"),
@@ -72,4 +75,6 @@ def check_criterion(criterion: GenerativeNLL, bornmachine: BornMachine, data: Te
             return f"{name} must return shape {allowed} for B={num_rows} rows, but got {tuple(value.shape)}"
         if not bool(value.isfinite().all()):
             return f"{name} must return finite numbers, but got {int((~value.isfinite()).sum())} that are not"
+    if not any(value.requires_grad for value, _ in methods.values()):
+        return "a criterion must depend on the machine's cores, but neither method returns anything that has a gradient"
     return None

@@ -57,17 +57,18 @@ class Course:
         """
         cores = Cores(*(tensor.detach().to(self.problem.device) for tensor in self.machine.cores))
         state = start_at(self.problem, self.phase, cores, goal=goal, reached_before=reached_before)
-        sink, step = active_sink(), 0
+        sink, step, pictures = active_sink(), 0, dict[str, bytes]()
         while not state.status.ended:
             state, report = advance(self.problem, state)
             stage = self.stage if report.phase == self.phase else report.phase
             sink.log(epoch_values(stage, report.epoch, report.metrics), step)
             for name, png in report.pictures.items():
                 sink.picture(f"{stage}/{name}", png, step)
+                pictures[f"{name}-{stage}-{report.epoch:05d}.png"] = png
             step += 1
-        return self._finish(state, sink)
+        return self._finish(state, sink, pictures)
 
-    def _finish(self, state: TrialState, sink: MetricSink) -> dict[str, float]:
+    def _finish(self, state: TrialState, sink: MetricSink, pictures: Mapping[str, bytes]) -> dict[str, float]:
         found = outcome(self.problem, state)
         if found is None or main_best(self.problem, state) is None:
             raise ConfigError(
@@ -85,6 +86,8 @@ class Course:
             metrics = found.valid | {f"test/{name}": value for name, value in found.test.items()}
             folder = _free_folder(OUTPUTS / self.problem.config.name / "models", self.stage)
             write_checkpoint(folder, found.cores._asdict(), {**facts, "metrics": metrics, "timings": timings})
+            for name, png in pictures.items():
+                (folder / name).write_bytes(png)
         return dict(found.valid)
 
 
@@ -122,8 +125,9 @@ def check_fit(
 
 
 def with_recipe(cfg: TrialConfig, bornmachine: BornMachine, recipe: str, **trainers: Any) -> TrialConfig:
-    """The configuration with the recipe of the trainer that reads it, and the machine's number type."""
-    born = cfg.born.model_copy(update={"dtype": str(bornmachine.chain.dtype).removeprefix("torch.")})
+    """The configuration with the recipe of the trainer that reads it, and the machine's own dtype and bond_dim."""
+    chain, bond_dim = bornmachine.chain, bornmachine.cores.bond_dim
+    born = cfg.born.model_copy(update={"dtype": str(chain.dtype).removeprefix("torch."), "bond_dim": bond_dim})
     trainer = cfg.trainer.model_copy(update=trainers)
     return TrialConfig.model_validate({**dict(cfg), "recipe": recipe, "born": born, "trainer": trainer})
 

@@ -65,7 +65,8 @@ class GenerativeTrainer:
 
 def _check(criterion: GenerativeNLL, machine: BornMachine, problem: Problem, batch_size: int) -> None:
     train = problem.splits["train"]
-    placed = BornMachine(machine.chain, Cores(*(tensor.detach().to(problem.device) for tensor in machine.cores)))
+    leaves = Cores(*(tensor.detach().clone().to(problem.device).requires_grad_() for tensor in machine.cores))
+    placed = BornMachine(machine.chain, leaves)
     wrong = check_criterion(criterion, placed, train.x[:batch_size], train.y[:batch_size])
     if wrong is not None:
         raise ConfigError(f"{wrong} (criterion {type(criterion).__name__}, first {batch_size} training rows)")

@@ -152,4 +152,5 @@ def test_what_a_criterion_may_not_return_is_named(criterion, message):
 @pytest.mark.parametrize("partition", [None, lambda exact: exact.expand(12)])
 def test_what_a_criterion_may_return_is_not_complained_about(partition):
     born = machine()
+    born.cores = Cores(*(core.requires_grad_() for core in born.cores))
     assert check_criterion(Wrong(partition=partition), born, *rows(born)) is None

@@ -315,3 +315,33 @@ def test_the_package_itself_loads_no_torch():
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60, cwd=Path(bmtune.__file__).parents[1])
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         _ = bmtune.Nothing
+
+
+def test_a_criterion_that_no_core_has_a_say_in_is_refused():
+    class Deaf(GenerativeNLL):
+        def compute_unnormalized_log_prob(self, bornmachine, data, labels):
+            return data[:, 0]
+
+        def compute_log_partition(self, bornmachine, labels):
+            return torch.zeros(())
+
+    cfg, data, bm = parts()
+    with pytest.raises(ConfigError, match="a criterion must depend on the machine's cores.*criterion Deaf"):
+        GenerativeTrainer(bm, cfg, data, Deaf())
+
+
+def test_pictures_are_saved_beside_the_checkpoint():
+    measured = {"acc": 1, "loss": 1, "genloss": 1, "fid": 1, "rob": 1, "viz": 2}
+    cfg, data, bm = parts(save=True, max_epoch=2, metrics=measured)
+    ClassificationTrainer(bm, cfg, "pre", data).train()
+    found = sorted(path.name for path in Path("outputs/trial/models/pre").glob("*.png"))
+    assert found == ["viz-pre-00001.png", "viz-pre-00002.png"]
+    assert Path("outputs/trial/models/pre", found[0]).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_saved_configuration_tells_the_machines_own_bond_dimension():
+    cfg, data, _ = parts(save=True, max_epoch=1)
+    wider = BornMachine.start(cfg.born.model_copy(update={"bond_dim": 7}), data.num_features, data.num_classes)
+    ClassificationTrainer(wider, cfg, "pre", data).train()
+    _, facts = read_checkpoint(Path("outputs/trial/models/pre"))
+    assert facts["config"]["born"]["bond_dim"] == 7
