@@ -54,6 +54,9 @@ LOCAL_OPTIONS: dict[str, Any] = {
 }
 """Options of `ray.init` for a cluster of one's own: silent, on loopback, without a dashboard."""
 
+PATIENCE_S = 180.0
+"""Seconds that Ray may take to start or to answer; it takes 5 to 10 on two idle cores."""
+
 
 class Cluster:
     """A connection to Ray that begins in the background.
@@ -61,13 +64,15 @@ class Cluster:
     Connecting takes seconds in which this process mostly waits; the caller reads its data meanwhile.
     """
 
-    def __init__(self, address: str | None) -> None:
+    def __init__(self, address: str | None, patience_s: float = PATIENCE_S) -> None:
         """Begins to connect.
 
         Args:
             address: A cluster to join ("auto", "ray://...", "host:port"); None starts one on this machine.
+            patience_s: Seconds that connecting may take.
         """
         self._address = address
+        self._patience_s = patience_s
         self._temporary: str | None = None
         self._owned = False
         self._error: Exception | None = None
@@ -87,9 +92,13 @@ class Cluster:
         Raises:
             ResourceError: There is no such cluster, or Ray does not start.
         """
-        self._connected.wait()
+        target = self._address or "this machine"
+        if not self._connected.wait(self._patience_s):
+            raise ResourceError(
+                f"Ray must answer within {self._patience_s:g} s, but {target} has not; "
+                "end what keeps the machine busy, or check --address"
+            )
         if self._error is not None:
-            target = self._address or "this machine"
             text = " ".join(str(self._error).split())
             raise ResourceError(
                 f"a search needs Ray, but {target} gives none: {text}; check --address, or leave it away"
@@ -124,7 +133,9 @@ class Cluster:
 
     def close(self) -> None:
         """Disconnects; a cluster of one's own ends, and its files are removed."""
-        self._connected.wait()
+        if not self._connected.wait(self._patience_s):
+            # The thread that hangs in Ray ends with this process, and what it started ends with it.
+            return
         if self._owned:
             import ray
 

@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from bmtune.config.space_model import RunSettings
 from bmtune.errors import ResourceError
+from bmtune.search.cluster import Cluster
 from bmtune.search.cluster import check_resources
 from bmtune.search.cluster import local_environment
 
@@ -44,6 +46,26 @@ def test_a_token_of_its_own_for_every_process() -> None:
     first, second = local_environment(), local_environment()
     assert first["RAY_AUTH_TOKEN"] != second["RAY_AUTH_TOKEN"]
     assert first["RAY_AUTH_MODE"] == "token"
+
+
+def test_a_ray_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    asked, released = threading.Event(), threading.Event()
+
+    def silent(**options: object) -> None:
+        asked.set()
+        released.wait(30)
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", silent)
+    with (
+        pytest.raises(ResourceError, match=r"Ray must answer within 0.2 s, but 10.0.0.1:6379 has not"),
+        Cluster("10.0.0.1:6379", patience_s=0.2) as cluster,
+    ):
+        assert asked.wait(30)
+        cluster.wait()
+    released.set()
 
 
 def test_ray_that_was_imported_too_early_is_told_at_once() -> None:
