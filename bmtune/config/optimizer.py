@@ -26,7 +26,9 @@ class OptimizerConfig(Config):
     name: Literal["adam", "adamw", "sgd"] = "adam"
     """Which optimizer."""
     lr: Annotated[float, Lane()] = Field(1e-2, gt=0)
-    """Learning rate."""
+    """Learning rate of the first step."""
+    lr_decay: Annotated[float, Lane()] = Field(0.0, ge=0)
+    """The rate after t steps is lr / (1 + lr_decay t); 0 keeps it."""
     weight_decay: Annotated[float, Lane()] = Field(0.0, ge=0)
     """Weight decay: coupled for adam and sgd, decoupled for adamw."""
     betas: Annotated[tuple[Decay, Decay], Lane()] = (0.9, 0.999)

@@ -44,14 +44,15 @@ def update(
 
     Kingma and Ba 2015 (arXiv 1412.6980) for adam, Loshchilov and Hutter 2019 (arXiv 1711.05101) for adamw.
     """
+    lr = config.lr / (1 + config.lr_decay * state.step)
     real, slopes = _live(params), _live(grads)
     if config.weight_decay and config.name != "adamw":
         slopes = list(torch._foreach_add(slopes, real, alpha=config.weight_decay))
     if config.name == "sgd":
-        moved = torch._foreach_add(real, slopes, alpha=-config.lr)
+        moved = torch._foreach_add(real, slopes, alpha=-lr)
         return _like(params, moved), OptimizerState(state.step + 1, (), ())
     if config.weight_decay and config.name == "adamw":
-        real = list(torch._foreach_mul(real, 1 - config.lr * config.weight_decay))
+        real = list(torch._foreach_mul(real, 1 - lr * config.weight_decay))
     step, (beta1, beta2) = state.step + 1, config.betas
     first = torch._foreach_lerp(state.first, slopes, 1 - beta1)
     second = torch._foreach_mul(state.second, beta2)
@@ -60,7 +61,7 @@ def update(
     correction = (1 - beta2**step) ** 0.5
     divisor = torch._foreach_sqrt(second)
     torch._foreach_add_(divisor, EPSILON * correction)
-    moved = torch._foreach_addcdiv(real, first, divisor, -config.lr * correction / (1 - beta1**step))
+    moved = torch._foreach_addcdiv(real, first, divisor, -lr * correction / (1 - beta1**step))
     return _like(params, moved), OptimizerState(step, tuple(first), tuple(second))
 
 

@@ -18,11 +18,13 @@ def theirs(config, dtype):
     leaves = [tensor.clone().requires_grad_() for tensor in start(dtype, 0)]
     options = {} if config.name == "sgd" else {"betas": config.betas}
     optimizer = TORCH[config.name](leaves, lr=config.lr, weight_decay=config.weight_decay, **options)
+    falling = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (1 + config.lr_decay * step))
     trace = []
     for step in range(20):
         for leaf, grad in zip(leaves, start(dtype, 100 + step), strict=True):
             leaf.grad = grad
         optimizer.step()
+        falling.step()
         trace.append([leaf.detach().clone() for leaf in leaves])
     return trace
 
@@ -31,8 +33,9 @@ def theirs(config, dtype):
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 @pytest.mark.parametrize("betas", [(0.9, 0.999), (0.5, 0.99), (0.0, 0.0)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.complex64, torch.complex128])
-def test_twenty_steps_equal_those_of_torch(name, weight_decay, betas, dtype):
-    config = OptimizerConfig(name=name, lr=0.03, weight_decay=weight_decay, betas=betas)
+@pytest.mark.parametrize("lr_decay", [0.0, 0.2])
+def test_twenty_steps_equal_those_of_torch(name, weight_decay, betas, dtype, lr_decay):
+    config = OptimizerConfig(name=name, lr=0.03, weight_decay=weight_decay, betas=betas, lr_decay=lr_decay)
     params = tuple(start(dtype, 0))
     state = start_optimizer(config, params)
     close = (
