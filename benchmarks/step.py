@@ -36,7 +36,12 @@ def our_step(shape: tuple[int, int, int, int], num_classes: int) -> Callable[[],
     x, y = rows(32 * batch_size, num_sites, num_classes)
     problem = make_problem(config, DataHandler.from_arrays(x.numpy(), y.numpy(), config.data, (0.0, 1.0)))
     recipe, engine, state = Classification("pre"), SoloEngine(), {"players": start(problem).players}
-    endless = (batch for epoch in count() for weight, batch in recipe.batches(problem, epoch) if weight == batch_size)
+    endless = (
+        batch
+        for epoch in count()
+        for weight, batch in recipe.batches(problem, epoch, epoch + 1)
+        if weight == batch_size
+    )
 
     def step() -> None:
         state["players"] = recipe.step(engine, problem, state["players"], next(endless)).players
