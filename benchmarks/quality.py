@@ -1,7 +1,8 @@
 """What searches find: Frechet distances after classification, GAN and generative training, beside the noise floor.
 
 The distance is over all classes in unit range, as in Table I of Mossi, Zunkovic and Flouris 2024
-(arXiv 2406.17441); outliers are samples farther from the real rows than any real row is.
+(arXiv 2406.17441); outliers are samples farther from the real rows than any real row is. Models are judged on rows
+that neither training nor selection saw: fresh tables of a synthetic set, the test rows of a real one.
 `python -m benchmarks quality` runs nine searches of 64 trials; it takes about half an hour on two cores.
 """
 
@@ -74,6 +75,7 @@ def run() -> list[Result]:
     with tempfile.TemporaryDirectory(prefix="bmtune-benchmark-") as folder:
         for task in TASKS:
             table.rows.append((task.dataset, "noise floor: fresh real rows", _floor(task.dataset), *["-"] * 5))
+            table.rows.append((task.dataset, "the training rows", "-", "-", _training_rows(task.dataset), *["-"] * 3))
             for trainer, options, asked in (
                 ("classification", (), "-"),
                 ("gan", task.gan, task.paper),
@@ -110,7 +112,7 @@ def _judged(config: TrialConfig, cores: Cores) -> tuple[float, float, float, flo
     machine = BornMachine(chain, cores)
     found = measure(("acc", "outliers"), chain, cores, data.splits["test"], config.evaluation, seed=1)
     low, high = embedding.data_interval
-    real, distances, all_drawn = _real(config.data, 1, NUM_TABLES)[0], [], []
+    real, distances, all_drawn = _unseen(config.data, 1, NUM_TABLES)[0], [], []
     for seed in range(NUM_DRAWS):
         drawn = machine.sample(NUM_SAMPLES // data.num_classes, torch.Generator().manual_seed(seed)).flatten(0, 1)
         all_drawn.append((drawn.double() - low) / (high - low))
@@ -119,23 +121,37 @@ def _judged(config: TrialConfig, cores: Cores) -> tuple[float, float, float, flo
     return sum(distances) / NUM_DRAWS, pooled, found["outliers"], found["acc"]
 
 
-def _real(config: DataConfig, first: int, last: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Real rows and labels, on the scale of the training rows: fresh tables, or for a real set all its rows."""
+def _unseen(config: DataConfig, first: int, last: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Real rows and labels, on the scale of the training rows: fresh tables, or for a real set its test rows."""
     own = load_table(config.dataset, config.split_seed)
-    scaler = fit_scaler(own.x[split_rows(own, config)["train"]], (0.0, 1.0))
-    seeds = range(config.split_seed + first, config.split_seed + last + 1)
-    tables = [own] if config.dataset == "iris" else [load_table(config.dataset, seed) for seed in seeds]
-    x = np.concatenate([table.x for table in tables])
-    y = np.concatenate([table.y for table in tables])
+    rows = split_rows(own, config)
+    scaler = fit_scaler(own.x[rows["train"]], (0.0, 1.0))
+    if config.dataset == "iris":
+        x, y = own.x[rows["test"]], own.y[rows["test"]]
+    else:
+        tables = [load_table(config.dataset, config.split_seed + seed) for seed in range(first, last + 1)]
+        x, y = np.concatenate([table.x for table in tables]), np.concatenate([table.y for table in tables])
     return torch.from_numpy(scaler.transform(x)[0]), torch.from_numpy(y)
 
 
-def _floor(dataset: str) -> float | str:
-    """The mean distance of as many fresh real rows as samples are drawn; a real set has no fresh rows."""
-    if dataset == "iris":
-        return "-"
+def _training_rows(dataset: str) -> float:
+    """Distance of the training rows themselves: what a model that fits them perfectly has, sampled without end."""
     config = DataConfig(dataset=dataset)
-    real, (x, y) = _real(config, 1, NUM_TABLES)[0], _real(config, NUM_TABLES + 1, 2 * NUM_TABLES)
+    own = load_table(dataset, config.split_seed)
+    train = own.x[split_rows(own, config)["train"]]
+    scaled = torch.from_numpy(fit_scaler(train, (0.0, 1.0)).transform(train)[0])
+    return float(frechet_distance(_unseen(config, 1, NUM_TABLES)[0], scaled))
+
+
+def _floor(dataset: str) -> float:
+    """The mean distance of real rows that no model saw: as many fresh rows as samples; iris has only its validation."""
+    config = DataConfig(dataset=dataset)
+    if dataset == "iris":
+        own = load_table(dataset, config.split_seed)
+        rows = split_rows(own, config)
+        valid = fit_scaler(own.x[rows["train"]], (0.0, 1.0)).transform(own.x[rows["valid"]])[0]
+        return float(frechet_distance(_unseen(config, 1, 1)[0], torch.from_numpy(valid)))
+    real, (x, y) = _unseen(config, 1, NUM_TABLES)[0], _unseen(config, NUM_TABLES + 1, 2 * NUM_TABLES)
     generator, distances = torch.Generator().manual_seed(2), []
     for _ in range(NUM_DRAWS):
         order = torch.randperm(len(y), generator=generator)
