@@ -62,7 +62,8 @@ def advance_lanes(lanes: Sequence[Lane]) -> list[tuple[TrialState, EpochReport]]
     engine = LaneEngine([lane.problem for lane in lanes])
     before = [lane.state.players for lane in lanes]
     phase = lanes[0].state.phase
-    players, means = train_epoch(engine, common, phase, stack_players(before), _batches(common, lanes))
+    drawn = stacked_batches(common, [lane.problem for lane in lanes], phase, [next_epoch(lane.state) for lane in lanes])
+    players, means = train_epoch(engine, common, phase, stack_players(before), drawn)
     losses = _by_lane(means, len(lanes))
     metrics = _measured(common, lanes, Cores(*players[0].params))
     after = unstack_players(players, before)
@@ -88,11 +89,19 @@ def _common(lanes: Sequence[Lane]) -> Problem:
     return replace(first, chain=wide.chain, gram=wide.gram)
 
 
-def _batches(common: Problem, lanes: Sequence[Lane]) -> Iterator[tuple[int, tuple[Any, ...]]]:
-    """The batches of all trials, in step; each trial draws what it would draw alone."""
-    phase = lanes[0].state.phase
-    own = [replace(lane.problem, chain=common.chain, gram=common.gram) for lane in lanes]
-    drawn = [batches(problem, phase, next_epoch(lane.state)) for problem, lane in zip(own, lanes, strict=True)]
+def stacked_batches(
+    common: Problem, problems: Sequence[Problem], phase: str, epochs: Sequence[int]
+) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    """The batches of all trials, in step; each trial draws what it would draw alone.
+
+    Args:
+        common: The pack's problem.
+        problems: Those of its trials.
+        phase: Their phase.
+        epochs: The number of the epoch of each.
+    """
+    own = [replace(problem, chain=common.chain, gram=common.gram) for problem in problems]
+    drawn = [batches(problem, phase, epoch) for problem, epoch in zip(own, epochs, strict=True)]
     for together in zip(*drawn, strict=True):
         weights, parts = zip(*together, strict=True)
         yield weights[0], tuple(stack_tensors(tensors) for tensors in zip(*parts, strict=True))
