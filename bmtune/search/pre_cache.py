@@ -128,9 +128,7 @@ class PreCache:
         try:
             write_checkpoint(fresh, entry.result.cores._asdict(), content)
             if path.exists():
-                damaged = fresh.with_name(f"{fresh.name}.damaged")
-                path.rename(damaged)
-                shutil.rmtree(damaged)
+                _set_aside(path, fresh.with_name(f"{fresh.name}.damaged"))
             fresh.rename(path)
         except OSError:
             # Not a failure where another process was first.
@@ -138,6 +136,15 @@ class PreCache:
                 raise
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _set_aside(path: Path, place: Path) -> None:
+    """Removes what lies at `path`; renamed first, so that nobody meets it half removed."""
+    path.rename(place)
+    if place.is_dir():
+        shutil.rmtree(place)
+    else:
+        place.unlink()
 
 
 def _is_sound(path: Path, facts: Mapping[str, Any]) -> bool:
