@@ -26,7 +26,7 @@ base:
   born: {physical_dim: 4, bond_dim: 2}
   trainer:
     classification: {max_epoch: 3, batch_size: 50, optimizer: {lr: 2e-2}}
-    ganstyle: {sampling: {num_per_class: 50, num_bins: 20}}
+    ganstyle: {critic: {steps: 1}, sampling: {num_per_class: 50, num_bins: 20}}
   evaluation: {num_samples: 60, num_bins: 20}
 parameters:
   trainer.ganstyle.optimizer.lr: {type: float, low: 5e-4, high: 1e-2, log: true}
@@ -109,7 +109,7 @@ def test_a_later_search_takes_what_an_earlier_one_kept(search: Search, tmp_path:
     assert not (second / "pretraining").exists()
 
 
-def test_the_winner_that_took_a_result_is_trained_again_by_its_configuration(search: Search) -> None:
+def test_a_trial_that_took_a_result_can_be_trained_again_by_its_configuration(search: Search) -> None:
     from bmtune.search.solo import load_data
     from bmtune.training import advance
     from bmtune.training import make_problem
