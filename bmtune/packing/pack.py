@@ -78,7 +78,7 @@ def advance_lanes(lanes: Sequence[Lane]) -> list[tuple[TrialState, EpochReport]]
 def _settle(lane: Lane, trained: tuple[Players, dict[str, float]], share: float) -> tuple[TrialState, EpochReport]:
     """What follows the epoch for one trial, which took `share` seconds of the pack's time so far."""
     began, (players, metrics) = perf_counter(), trained
-    shown = pictures(lane.problem, cores_of(players), due_metrics(*lane))
+    shown = pictures(lane.problem, lane.state.phase, cores_of(players), due_metrics(*lane))
     return settle(*lane, Trained(players, metrics, shown), lambda: share + perf_counter() - began)
 
 
@@ -130,7 +130,9 @@ def _measured(
     found: list[dict[str, float]] = [{} for _ in lanes]
     for names, members in groups.items():
         chosen = cores if len(members) == len(lanes) else Cores(*(tensor[members] for tensor in cores))
-        seeds = [derive(lanes[member].problem.config.seed, "evaluate") for member in members]
+        seeds = [
+            derive(lanes[member].problem.config.seed_of(lanes[member].state.phase), "evaluate") for member in members
+        ]
         valid, config = common.splits["valid"], common.config.evaluation
         values = measure_lanes(names, common.chain, chosen, valid, config, seeds=seeds)
         for member, metrics in zip(members, values, strict=True):
