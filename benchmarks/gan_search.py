@@ -1,4 +1,6 @@
-"""A GAN search on `moons_4k`: 200 bins, 256 rows a class, 20 critic steps; with halving and without.
+"""A GAN search on `moons_4k`: 200 bins, 256 rows a class, 20 critic steps.
+
+Once as by default, with halving and patience, and once with nothing that stops a trial before its last epoch.
 
 `BMTUNE_BENCHMARK_TRIALS` and `BMTUNE_BENCHMARK_EPOCHS` make it smaller than 64 trials of 40 epochs.
 """
@@ -27,9 +29,10 @@ def run() -> list[Result]:
     table = Result(f"GAN search of {TRIALS} trials of {EPOCHS} epochs", (*columns, "asked s at most", "met"))
     fixed = [part for path, value in FIXED.items() for part in ("--set", f"trainer.ganstyle.{path}={value}")]
     options = ("gan", "--dataset", "moons_4k", "--trials", str(TRIALS), "--max-epochs", str(EPOCHS), *fixed)
-    for scheduler in ("asha", "none"):
+    patient = ("--set", f"trainer.ganstyle.patience={EPOCHS}")
+    for scheduler, further in (("asha", ()), ("none", patient)):
         with tempfile.TemporaryDirectory(prefix="bmtune-benchmark-") as folder:
-            watched, records = search(Path(folder), "gan", (*options, "--scheduler", scheduler))
+            watched, records = search(Path(folder), "gan", (*options, "--scheduler", scheduler, *further))
         epochs = [record for record in records if isinstance(record, Epoch)]
         phases = Counter(record.phase for record in epochs)
         best = min(record.best_metrics["fid"] for record in epochs if record.best_metrics is not None)
