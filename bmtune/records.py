@@ -30,7 +30,9 @@ from pydantic import ValidationError
 from bmtune.errors import FormatError
 
 FORMAT = "bmtune.records"
-VERSION = 1
+VERSION = 2
+READABLE = (1, 2)
+"""Versions that this release reads: the first had no trial that pauses and goes on later."""
 
 Metrics = dict[str, float]
 """Measured values by metric name."""
@@ -57,7 +59,7 @@ class RunStarted(_Line):
 
     kind: Literal["run_started"] = "run_started"
     format: Literal["bmtune.records"] = "bmtune.records"
-    version: Literal[1] = 1
+    version: Literal[1, 2] = 2
     run: str
     trainer: str
     dataset: str
@@ -115,7 +117,18 @@ class Rung(_Line):
     """Epochs of the main phase at which this rung lies."""
     value: float | None
     """The trial's value there; None: it had no epoch that may be best."""
-    decision: Literal["continue", "stop"]
+    decision: Literal["continue", "stop", "promote", "pause"]
+    """Whether it goes on, ends, goes on as promoted, or waits for a promotion."""
+
+
+class TrialPromoted(_Line):
+    """A trial that had paused at a rung goes on."""
+
+    kind: Literal["trial_promoted"] = "trial_promoted"
+    trial: int = Field(ge=0)
+    rung: int = Field(ge=1)
+    """The rung that it leaves."""
+    time: float
 
 
 class CheckpointWritten(_Line):
@@ -161,7 +174,7 @@ class RunFinished(_Line):
     time: float
 
 
-Record = RunStarted | TrialStarted | Epoch | Rung | CheckpointWritten | TrialFinished | RunFinished
+Record = RunStarted | TrialStarted | Epoch | Rung | TrialPromoted | CheckpointWritten | TrialFinished | RunFinished
 _FRAME = re.compile(rb'\{"crc":"([0-9a-f]{8})","record":(.*)\}', re.DOTALL)
 _RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
 
@@ -250,9 +263,10 @@ def _check_format(line: bytes, path: Path) -> None:
         name, version = record.get("format"), record.get("version")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise FormatError(_damage(path, 1, "it is not a record")) from error
-    if (name, version) != (FORMAT, VERSION):
+    if name != FORMAT or version not in READABLE:
         raise FormatError(
-            f"records must have the format {FORMAT} version {VERSION}, but {path} has {name} version {version}; "
+            f"records must have the format {FORMAT} version {' or '.join(map(str, READABLE))}, "
+            f"but {path} has {name} version {version}; "
             "read it with the version of bmtune that wrote it"
         )
 

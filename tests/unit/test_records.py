@@ -13,6 +13,7 @@ from bmtune.records import RunFinished
 from bmtune.records import Rung
 from bmtune.records import RunStarted
 from bmtune.records import TrialFinished
+from bmtune.records import TrialPromoted
 from bmtune.records import TrialStarted
 from bmtune.records import read_records
 from bmtune.records import to_line
@@ -43,6 +44,7 @@ EVERY_KIND: list[Record] = [
     TrialStarted(trial=0, params={"a.b": 1.0, "c": 2, "d": [1, 2.5], "e": "x", "f": True}, seed=7, time=2.0),
     EPOCH,
     Rung(trial=0, rung=3, value=None, decision="stop"),
+    TrialPromoted(trial=0, rung=3, time=2.5),
     CheckpointWritten(trial=0, which="best", budget=1, path="checkpoints/trial-00000/best"),
     TrialFinished(trial=0, status="failed", reason="x", error="Traceback\n  line", time=3.0),
     RunFinished(reason="done", best=None, time=4.0),
@@ -114,14 +116,20 @@ def test_a_line_that_is_no_record_names_the_line(path: Path) -> None:
 
 
 def test_another_version_is_named(path: Path) -> None:
-    path.write_bytes(to_line(HEADER).replace(b'"version":1', b'"version":7'))
+    path.write_bytes(to_line(HEADER).replace(b'"version":2', b'"version":7'))
     with pytest.raises(FormatError, match="bmtune.records version 7"):
         read_records(path)
 
 
+def test_the_version_before_pauses_and_promotions_is_read(path: Path) -> None:
+    old = HEADER.model_copy(update={"version": 1})
+    write(path, [old, EPOCH])
+    assert list(read_records(path).records) == [old, EPOCH]
+
+
 def test_a_file_that_begins_with_another_record_is_refused(path: Path) -> None:
     path.write_bytes(to_line(EPOCH))
-    with pytest.raises(FormatError, match="bmtune.records version 1"):
+    with pytest.raises(FormatError, match="bmtune.records version 1 or 2"):
         read_records(path)
 
 

@@ -31,7 +31,7 @@ def to_config(started: TrialStarted) -> dict[str, Any]:
 def test_the_searcher_proposes_until_the_budget_is_used(ledger: Ledger, tmp_path: Any) -> None:
     from bmtune.search.adapters import RecordSearcher
 
-    searcher = RecordSearcher(ledger, to_config)
+    searcher = RecordSearcher(ledger, to_config, 9)
     assert [searcher.suggest(str(number)) for number in range(5)] == [
         {"trial": 0},
         {"trial": 1},
@@ -47,8 +47,8 @@ def test_the_scheduler_says_stop_when_a_trial_has_ended(ledger: Ledger) -> None:
     from bmtune.search.adapters import HalvingScheduler
     from bmtune.search.adapters import RecordSearcher
 
-    RecordSearcher(ledger, to_config).suggest("a")
-    scheduler = HalvingScheduler(ledger)
+    RecordSearcher(ledger, to_config, 9).suggest("a")
+    scheduler = HalvingScheduler(ledger, 9)
     trial = SimpleNamespace(config={"trial": 0})
     going_on = {"report": TrialReport().model_dump_json()}
     assert scheduler.on_trial_result(None, trial, going_on) == "CONTINUE"
@@ -61,7 +61,7 @@ def test_a_lost_process_fails_its_trial_once(ledger: Ledger) -> None:
     from bmtune.search.adapters import LossCallback
     from bmtune.search.adapters import RecordSearcher
 
-    RecordSearcher(ledger, to_config).suggest("a")
+    RecordSearcher(ledger, to_config, 9).suggest("a")
     lost = SimpleNamespace(config={"trial": 0}, get_error=lambda: RuntimeError("the node is gone\nmore"))
     callback = LossCallback(ledger)
     for _ in range(2):
