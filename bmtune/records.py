@@ -6,6 +6,7 @@ reading, and damage anywhere else is an error that names the line.
 """
 
 import json
+import math
 import os
 import re
 import time
@@ -172,6 +173,27 @@ class RunFinished(_Line):
     test_metrics: Metrics | None = None
     """The winner's best epoch on the test rows."""
     time: float
+
+
+def merit(*, passed: int, held: bool, whole: bool, promotes: bool) -> float:
+    """What counts before its value when the best trial is chosen; the more the better.
+
+    A trial that was let go on was not the worse one at any rung, so early luck of one that was not does not win over it.
+
+    Args:
+        passed: Rungs from which the trial went on.
+        held: Whether it was stopped at a rung, or waits at one.
+        whole: Whether it went through to its end.
+        promotes: Whether halving promotes in this run; else it stops.
+
+    Returns:
+        Where halving stops: whether the trial went on. Where it promotes, a trial that has met no rung has shown
+        nothing yet, and one that waits may have shown more than others: those that went through to their ends come
+        first, then those that passed more rungs.
+    """
+    if not promotes:
+        return float(not held)
+    return math.inf if whole and not held else float(passed)
 
 
 Record = RunStarted | TrialStarted | Epoch | Rung | TrialPromoted | CheckpointWritten | TrialFinished | RunFinished

@@ -109,10 +109,11 @@ def next_promotion(standing: Standing, eta: int, direction: Direction) -> Promot
         promoted. Of equal trials those that arrived first are the better ones.
     """
     for rung in sorted(set(standing.waiting.values()), reverse=True):
-        arrivals = standing.arrivals[rung]
-        for arrival in _best_first(arrivals, direction)[: len(arrivals) // eta]:
-            if standing.waiting.get(arrival.trial) == rung:
-                return Promotion(arrival.trial, rung)
+        places = _places(standing.arrivals[rung], direction)
+        best = _best(standing, rung, places)
+        # Where the best of those that wait is not among the best of all, no other is.
+        if sum(place < places[best] for place in places.values()) < len(standing.arrivals[rung]) // eta:
+            return Promotion(best, rung)
     return None
 
 
@@ -144,15 +145,20 @@ def best_waiting(standing: Standing, direction: Direction) -> Promotion | None:
     if not standing.waiting:
         return None
     rung = max(standing.waiting.values())
-    waiting = [arrival for arrival in standing.arrivals[rung] if standing.waiting.get(arrival.trial) == rung]
-    return Promotion(_best_first(waiting, direction)[0].trial, rung)
+    return Promotion(_best(standing, rung, _places(standing.arrivals[rung], direction)), rung)
 
 
-def _best_first(arrivals: Sequence[Arrival], direction: Direction) -> list[Arrival]:
-    """Those that can be compared, the best first; of equals those that arrived first."""
-    comparable = [(value, arrival) for arrival in arrivals if _is_comparable(value := arrival.value)]
+def _best(standing: Standing, rung: int, places: Mapping[int, tuple[float, int]]) -> int:
+    """The best of the trials that wait at a rung, at least one."""
+    return min((trial for trial, waits_at in standing.waiting.items() if waits_at == rung), key=places.__getitem__)
+
+
+def _places(arrivals: Sequence[Arrival], direction: Direction) -> dict[int, tuple[float, int]]:
+    """What orders the trials of a rung that can be compared: the value, the lower the better, then the arrival."""
     sign = -1 if direction == "max" else 1
-    return [arrival for _, arrival in sorted(comparable, key=lambda entry: sign * entry[0])]
+    return {
+        trial: (sign * value, position) for position, (trial, value) in enumerate(arrivals) if _is_comparable(value)
+    }
 
 
 def _is_comparable(value: float | None) -> TypeGuard[float]:

@@ -24,6 +24,7 @@ from bmtune.records import RunStarted
 from bmtune.records import TrialFinished
 from bmtune.records import TrialPromoted
 from bmtune.records import TrialStarted
+from bmtune.records import merit
 from bmtune.search.halving import Arrival
 from bmtune.search.halving import Decision
 from bmtune.search.halving import Mode
@@ -51,6 +52,7 @@ class RunningTrial:
         budget: Main-phase epochs done.
         best_epoch: The best of them, or None.
         best_metrics: Validation metrics of that epoch.
+        passed: Rungs from which it went on.
         stopped_at: The rung at which halving stopped it, or at which it waits; None where it goes on.
         checkpoints: Paths, relative to the run folder, by "best" and "last".
     """
@@ -61,6 +63,7 @@ class RunningTrial:
     budget: int = 0
     best_epoch: int | None = None
     best_metrics: Metrics | None = None
+    passed: int = 0
     stopped_at: int | None = None
     checkpoints: Mapping[str, str] = field(default_factory=dict)
 
@@ -98,6 +101,7 @@ class SearchState:
         }
         self.paused: dict[int, int] = {}
         self.end: RunFinished | None = None
+        self._promotes = False
         self._promotion: Promotion | None = None
         self._promotion_is_known = True
         self._seen: dict[int, set[tuple[str, int]]] = {}
@@ -182,18 +186,20 @@ class SearchState:
 
     @property
     def best(self) -> FinishedTrial | None:
-        """The winner so far: the best value among trials that halving did not stop; where it stopped all, among those.
-
-        A value is that of a trial's best epoch, and a trial that went on was not the worse one at any rung, so
-        early luck in a trial that was stopped does not win over it.
-        """
+        """The winner so far: of the ended trials with the highest merit the one whose best epoch has the best value."""
         measured = [trial for trial in self.finished.values() if _is_measured(trial)]
-        survivors = [trial for trial in measured if trial.run.stopped_at is None] or measured
+        highest = max(map(self._merit, measured), default=0.0)
         best: FinishedTrial | None = None
-        for trial in sorted(survivors, key=lambda trial: trial.run.number):
+        for trial in sorted(measured, key=lambda trial: trial.run.number):
+            if self._merit(trial) < highest:
+                continue
             if best is None or self.objective.better(_value(trial), _value(best)):
                 best = trial
         return best
+
+    def _merit(self, trial: FinishedTrial) -> float:
+        held, whole = trial.run.stopped_at is not None, trial.end.status == "completed"
+        return merit(passed=trial.run.passed, held=held, whole=whole, promotes=self._promotes)
 
     def apply(self, record: Record) -> None:
         """Takes one record in.
@@ -262,9 +268,12 @@ class SearchState:
         self.arrivals.setdefault(record.rung, []).append(Arrival(record.trial, record.value))
         if record.decision in ("stop", "pause"):
             self.running[record.trial] = replace(trial, stopped_at=record.rung)
+        else:
+            self.running[record.trial] = replace(trial, passed=trial.passed + 1)
         if record.decision == "pause":
             self.paused[record.trial] = record.rung
         if record.decision in ("pause", "promote"):
+            self._promotes = True
             self._storage.measure(self._trial_ids[record.trial])
 
     def _promote(self, record: TrialPromoted) -> None:
@@ -272,7 +281,7 @@ class SearchState:
         if self.paused.get(record.trial) != record.rung:
             raise ValueError(f"trial {record.trial} must be paused at rung {record.rung}, but it is not")
         del self.paused[record.trial]
-        self.running[record.trial] = replace(trial, stopped_at=None)
+        self.running[record.trial] = replace(trial, stopped_at=None, passed=trial.passed + 1)
 
     def _finish(self, record: TrialFinished) -> None:
         trial = self._trial(record.trial)
