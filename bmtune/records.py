@@ -178,7 +178,7 @@ class RunFinished(_Line):
 def merit(*, passed: int, held: bool, whole: bool, promotes: bool) -> float:
     """What counts before its value when the best trial is chosen; the more the better.
 
-    A trial that was let go on was not the worse one at any rung, so early luck of one that was not does not win over it.
+    A trial that went on was not the worse one at any rung, so early luck of one that was held does not win over it.
 
     Args:
         passed: Rungs from which the trial went on.

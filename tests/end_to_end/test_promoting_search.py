@@ -75,12 +75,11 @@ def check_story(space: SearchSpace, outcome: SearchOutcome, records: tuple[Recor
     assert not SearchState.replay(space, records).running
 
 
-@pytest.mark.parametrize("concurrent", [1, 2])
 def test_paused_trials_go_on_when_later_results_promote_them_and_the_search_ends(
-    search: Search, make_space: Callable[..., SearchSpace], concurrent: int
+    search: Search, make_space: Callable[..., SearchSpace]
 ) -> None:
     space = make_space(("trials: 8", "trials: 20"), PROMOTE)
-    outcome, records = search(space, concurrent)
+    outcome, records = search(space, 2)
     check_story(space, outcome, records)
     promoted = {record.trial for record in records if isinstance(record, TrialPromoted)}
     done = epochs(records)
