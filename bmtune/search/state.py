@@ -186,8 +186,12 @@ class SearchState:
 
     @property
     def best(self) -> FinishedTrial | None:
-        """The winner so far: of the ended trials with the highest merit the one whose best epoch has the best value."""
-        measured = [trial for trial in self.finished.values() if _is_measured(trial)]
+        """The winner so far: of the trials with the highest merit the one whose best epoch has the best value.
+
+        Trials that have ended can win, and paused ones as if they ended now: a search may be interrupted before any has.
+        """
+        candidates = [*self.finished.values(), *map(self._ended_now, self.paused)]
+        measured = [trial for trial in candidates if _is_measured(trial)]
         highest = max(map(self._merit, measured), default=0.0)
         best: FinishedTrial | None = None
         for trial in sorted(measured, key=lambda trial: trial.run.number):
@@ -196,6 +200,20 @@ class SearchState:
             if best is None or self.objective.better(_value(trial), _value(best)):
                 best = trial
         return best
+
+    def _ended_now(self, number: int) -> FinishedTrial:
+        trial = self.running[number]
+        end = TrialFinished(
+            trial=number,
+            status="pruned",
+            reason=f"paused at rung {self.paused[number]}",
+            value=self.value_of(trial),
+            best_epoch=trial.best_epoch,
+            best_metrics=trial.best_metrics,
+            # Nothing was recorded, so there is no time either.
+            time=0.0,
+        )
+        return FinishedTrial(trial, end)
 
     def _merit(self, trial: FinishedTrial) -> float:
         held, whole = trial.run.stopped_at is not None, trial.end.status == "completed"

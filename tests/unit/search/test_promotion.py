@@ -184,6 +184,15 @@ def test_the_best_of_a_search_whose_time_is_over_has_passed_most_rungs(make_ledg
     assert ledger.state.finished[lucky.trial].end.reason == "the time budget of 60 s is over"
 
 
+def test_a_paused_trial_may_be_the_best_before_any_has_ended(make_ledger: Callable[[int], Ledger]) -> None:
+    ledger = make_ledger(20)
+    start(ledger, 0.9, 0.5)
+    assert not ledger.state.finished
+    assert ledger.state.best is not None
+    assert (ledger.state.best.run.number, ledger.state.best.end.value) == (1, 0.5)
+    assert ledger.state.count("pruned") == 0
+
+
 def snapshot(state: SearchState) -> object:
     trials = [(t.number, t.state, t.params, t.values, t.intermediate_values) for t in state.study.trials]
     return trials, state.arrivals, state.paused, state.promotion, state.best, state.running, state.finished
