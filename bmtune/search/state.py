@@ -188,7 +188,7 @@ class SearchState:
     def best(self) -> FinishedTrial | None:
         """The winner so far: of the trials with the highest merit the one whose best epoch has the best value.
 
-        Trials that have ended can win, and paused ones as if they ended now: a search may be interrupted before any has.
+        Trials that have ended can win, and paused ones as if they ended now: a search may be interrupted before that.
         """
         candidates = [*self.finished.values(), *map(self._ended_now, self.paused)]
         measured = [trial for trial in candidates if _is_measured(trial)]
