@@ -6,6 +6,7 @@ reading, and damage anywhere else is an error that names the line.
 """
 
 import json
+import math
 import os
 import re
 import time
@@ -32,7 +33,7 @@ from bmtune.errors import FormatError
 FORMAT = "bmtune.records"
 VERSION = 2
 READABLE = (1, 2)
-"""Versions that this release reads: the first knew no notices and no shared pre-training."""
+"""Versions that this release reads: the first knew no notices, no shared pre-training and no trial that pauses."""
 
 Metrics = dict[str, float]
 """Measured values by metric name."""
@@ -141,7 +142,18 @@ class Rung(_Line):
     """Epochs of the main phase at which this rung lies."""
     value: float | None
     """The trial's value there; None: it had no epoch that may be best."""
-    decision: Literal["continue", "stop"]
+    decision: Literal["continue", "stop", "promote", "pause"]
+    """Whether it goes on, ends, goes on as promoted, or waits for a promotion."""
+
+
+class TrialPromoted(_Line):
+    """A trial that had paused at a rung goes on."""
+
+    kind: Literal["trial_promoted"] = "trial_promoted"
+    trial: int = Field(ge=0)
+    rung: int = Field(ge=1)
+    """The rung that it leaves."""
+    time: float
 
 
 class CheckpointWritten(_Line):
@@ -187,6 +199,27 @@ class RunFinished(_Line):
     time: float
 
 
+def merit(*, passed: int, held: bool, whole: bool, promotes: bool) -> float:
+    """What counts before its value when the best trial is chosen; the more the better.
+
+    A trial that went on was not the worse one at any rung, so early luck of one that was held does not win over it.
+
+    Args:
+        passed: Rungs from which the trial went on.
+        held: Whether it was stopped at a rung, or waits at one.
+        whole: Whether it went through to its end.
+        promotes: Whether halving promotes in this run; else it stops.
+
+    Returns:
+        Where halving stops: whether the trial went on. Where it promotes, a trial that has met no rung has shown
+        nothing yet, and one that waits may have shown more than others: those that went through to their ends come
+        first, then those that passed more rungs.
+    """
+    if not promotes:
+        return float(not held)
+    return math.inf if whole and not held else float(passed)
+
+
 Record = (
     RunStarted
     | Notice
@@ -194,6 +227,7 @@ Record = (
     | PretrainingShared
     | Epoch
     | Rung
+    | TrialPromoted
     | CheckpointWritten
     | TrialFinished
     | RunFinished

@@ -92,6 +92,14 @@ def search(
         Literal["asha", "none"] | None,
         typer.Option("--scheduler", help="Halving stops weak trials, or nothing does.", show_default=_SPACES),
     ] = None,
+    halving: Annotated[
+        Literal["promote", "stop"] | None,
+        typer.Option(
+            "--halving",
+            help="A weak trial pauses until later results promote it, or it ends.",
+            show_default="promote with packs, else stop",
+        ),
+    ] = None,
     sampler: Annotated[
         Literal["tpe", "random"] | None,
         typer.Option("--sampler", help="What proposes configurations.", show_default=_SPACES),
@@ -154,6 +162,7 @@ def search(
         address=address,
         overrides=split_assignments(assignments or []),
         scheduler=scheduler,
+        halving=halving,
         sampler=sampler,
         cpus_per_trial=cpus_per_trial,
         gpus_per_trial=gpus_per_trial,

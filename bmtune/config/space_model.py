@@ -62,6 +62,8 @@ class RunSettings(Config):
     """Seed of the proposals; trials derive theirs from it."""
     scheduler: Literal["asha", "none"] = "asha"
     """Whether halving stops weak trials."""
+    halving: Literal["promote", "stop"] | None = None
+    """Whether a weak trial pauses until later results promote it, or ends; None: promote with packs, else stop."""
     sampler: Literal["tpe", "random"] = "tpe"
     """What proposes configurations."""
     time_budget_s: float | None = Field(None, gt=0)

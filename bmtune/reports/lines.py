@@ -10,8 +10,10 @@ from bmtune.records import Epoch
 from bmtune.records import Notice
 from bmtune.records import Record
 from bmtune.records import RunFinished
+from bmtune.records import Rung
 from bmtune.records import RunStarted
 from bmtune.records import TrialFinished
+from bmtune.records import TrialPromoted
 from bmtune.reports.progress import RunProgress
 from bmtune.reports.progress import TrialProgress
 from bmtune.reports.wording import duration
@@ -54,6 +56,7 @@ class LineProgress:
 
     def on_record(self, record: Record) -> None:
         """Writes the lines that this record gives rise to, if any."""
+        waited = isinstance(record, TrialFinished) and self._progress.trials[record.trial].state == "paused"
         self._progress.on_record(record)
         match record:
             case RunStarted():
@@ -62,7 +65,12 @@ class LineProgress:
                 self._say(f"note: {record.text}")
             case Epoch():
                 self._first_epoch(record)
-            case TrialFinished():
+            case Rung(decision="pause"):
+                self._say(self._pause_of_trial(record))
+            case TrialPromoted():
+                self._say(f"trial {record.trial} promoted: it goes on from rung {record.rung}")
+            # The trials that still wait at the end of a search all end at once, and their pauses were told.
+            case TrialFinished() if not waited:
                 self._say(self._end_of_trial(record))
             case RunFinished():
                 self._tell_best(now=True)
@@ -87,6 +95,10 @@ class LineProgress:
         value = self._progress.value(trial)
         outcome = "" if value is None else f" at {self._metric()} {number(value)}"
         return f"{done}/{total}: trial {record.trial} {record.status}{outcome} after {_epochs(trial)} ({record.reason})"
+
+    def _pause_of_trial(self, record: Rung) -> str:
+        value = "no value" if record.value is None else f"{self._metric()} {number(record.value)}"
+        return f"trial {record.trial} paused at rung {record.rung}, {value} ({self._progress.count('paused')} paused)"
 
     def _tell_best(self, *, now: bool) -> None:
         if not now and self._clock() - self._looked_at < SECONDS_BETWEEN_BESTS:
@@ -122,6 +134,8 @@ def describe(trial: TrialProgress, metric: str) -> str:
 def end_of_run(record: RunFinished, progress: RunProgress, seconds: float) -> str:
     """The last line of a run: why it ended and how its trials did."""
     states = ", ".join(f"{progress.count(state)} {state}" for state in ("completed", "pruned", "failed"))
+    if progress.num_promotions:
+        states += f", {progress.num_promotions} promoted after a pause"
     test = f"; the best on the test rows: {metrics(record.test_metrics)}" if record.test_metrics else ""
     return (
         f"finished ({record.reason}): {plural(len(progress.trials), 'trial')} ({states}), "

@@ -90,15 +90,19 @@ class LiveProgress:
     def _headline(self, elapsed: float) -> Text:
         progress = self._progress
         assert progress.started is not None
-        ended = sum(trial.state != "running" for trial in progress.trials.values())
+        # A paused trial rarely goes on, and ends with the search: what is left is told by those that have not paused.
+        settled = sum(trial.state != "running" for trial in progress.trials.values())
+        waits = [f"{progress.count('paused')} paused", f"{progress.num_promotions} promoted later"]
         parts = [
-            f"{progress.started.run}: {ended}/{plural(progress.started.trials, 'trial')}",
-            *(f"{progress.count(state)} {state}" for state in ("running", "pruned", "failed")),
+            f"{progress.started.run}: {settled}/{plural(progress.started.trials, 'trial')}",
+            f"{progress.count('running')} running",
+            *(waits if progress.count("paused") or progress.num_promotions else ()),
+            *(f"{progress.count(state)} {state}" for state in ("pruned", "failed")),
             f"{progress.num_epochs / max(elapsed, 1e-9):.1f} epochs/s",
             duration(elapsed),
         ]
-        if 0 < ended < progress.started.trials:
-            parts.append(f"about {duration(elapsed / ended * (progress.started.trials - ended))} left")
+        if 0 < settled < progress.started.trials:
+            parts.append(f"about {duration(elapsed / settled * (progress.started.trials - settled))} left")
         return Text(", ".join(parts), style="bold")
 
     def _best_line(self) -> Text:

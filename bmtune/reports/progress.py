@@ -18,9 +18,11 @@ from bmtune.records import RunFinished
 from bmtune.records import Rung
 from bmtune.records import RunStarted
 from bmtune.records import TrialFinished
+from bmtune.records import TrialPromoted
 from bmtune.records import TrialStarted
+from bmtune.records import merit
 
-TrialState = Literal["running", "completed", "pruned", "failed"]
+TrialState = Literal["running", "paused", "completed", "pruned", "failed"]
 
 
 @dataclass
@@ -31,7 +33,7 @@ class TrialProgress:
         trial: Its number, from 0.
         params: Searched values by dotted path.
         seed: Seed of this trial.
-        state: Running until a record says how it ended.
+        state: Running until a record says how it ended, or that it waits for a promotion.
         reason: Why it ended, in words.
         phase: Phase of the latest epoch; None before the first.
         epoch: The latest epoch, counted within its phase.
@@ -39,7 +41,9 @@ class TrialProgress:
         metrics: Values of the latest epoch by metric name.
         best_epoch: Epoch of the main phase with the best objective; None where there is none.
         best_metrics: Values at that epoch.
-        stopped: Whether halving stopped it at a rung.
+        passed: Rungs from which it went on.
+        stopped: Whether halving stopped it at a rung, or it waits at one.
+        promotions: How often it went on after it had waited.
         checkpoint: Folder of the best checkpoint relative to the run folder, or None.
     """
 
@@ -54,7 +58,9 @@ class TrialProgress:
     metrics: dict[str, float] = field(default_factory=dict)
     best_epoch: int | None = None
     best_metrics: dict[str, float] | None = None
+    passed: int = 0
     stopped: bool = False
+    promotions: int = 0
     checkpoint: str | None = None
 
 
@@ -68,6 +74,7 @@ class RunProgress:
         num_epochs: Epochs of all trials and phases.
         num_shared: Trials that took the result of pre-training from another one.
         notices: What the user should know of the run.
+        promotes: Whether a trial paused at a rung, or was promoted from one.
     """
 
     def __init__(self, records: Iterable[Record] = ()) -> None:
@@ -77,6 +84,7 @@ class RunProgress:
         self.num_epochs = 0
         self.num_shared = 0
         self.notices: list[str] = []
+        self.promotes = False
         for record in records:
             self.on_record(record)
 
@@ -93,8 +101,10 @@ class RunProgress:
                 self.num_shared += 1
             case Epoch():
                 self._add_epoch(record)
-            case Rung(decision="stop"):
-                self.trials[record.trial].stopped = True
+            case Rung():
+                self._meet_rung(record)
+            case TrialPromoted():
+                self._promote(record)
             case CheckpointWritten(which="best"):
                 self.trials[record.trial].checkpoint = record.path
             case TrialFinished():
@@ -109,6 +119,21 @@ class RunProgress:
         trial.best_epoch, trial.best_metrics = record.best_epoch, record.best_metrics
         self.num_epochs += 1
 
+    def _meet_rung(self, record: Rung) -> None:
+        trial = self.trials[record.trial]
+        self.promotes |= record.decision in ("pause", "promote")
+        trial.stopped = record.decision in ("stop", "pause")
+        if record.decision == "pause":
+            trial.state = "paused"
+        elif not trial.stopped:
+            trial.passed += 1
+
+    def _promote(self, record: TrialPromoted) -> None:
+        trial = self.trials[record.trial]
+        trial.state, trial.stopped = "running", False
+        trial.passed += 1
+        trial.promotions += 1
+
     def _end_trial(self, record: TrialFinished) -> None:
         trial = self.trials[record.trial]
         trial.state, trial.reason = record.status, record.reason
@@ -118,6 +143,11 @@ class RunProgress:
     def count(self, state: TrialState) -> int:
         """How many trials are in `state`."""
         return sum(trial.state == state for trial in self.trials.values())
+
+    @property
+    def num_promotions(self) -> int:
+        """How often a trial went on after it had waited at a rung."""
+        return sum(trial.promotions for trial in self.trials.values())
 
     def value(self, trial: TrialProgress) -> float | None:
         """The objective at the trial's best epoch; None where it has none, or none that is finite."""
@@ -129,15 +159,19 @@ class RunProgress:
     def ranked(self) -> list[TrialProgress]:
         """All trials that did not fail and have a value, best first.
 
-        Trials that halving stopped come after all others, whatever their value: a lucky early epoch of a
-        trial that was the worse one at its rung does not win. Of equals the earlier trial comes first.
+        Merit counts before the value: a lucky early epoch of a trial that was the worse one at its rung does not win.
+        Of equals the earlier trial comes first.
         """
         if self.started is None:
             return []
         sign = _sign(self.started.objective)
         measured = [(self.value(trial), trial) for trial in self.trials.values() if trial.state != "failed"]
-        known = [(trial.stopped, sign * value, trial) for value, trial in measured if value is not None]
+        known = [(-self._merit(trial), sign * value, trial) for value, trial in measured if value is not None]
         return [trial for *_, trial in sorted(known, key=lambda entry: (*entry[:2], entry[2].trial))]
+
+    def _merit(self, trial: TrialProgress) -> float:
+        whole = trial.state == "completed"
+        return merit(passed=trial.passed, held=trial.stopped, whole=whole, promotes=self.promotes)
 
 
 def _sign(objective: Objective) -> int:

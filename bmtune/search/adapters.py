@@ -16,6 +16,7 @@ from bmtune.records import TrialStarted
 from bmtune.search.conduct import begin_trial
 from bmtune.search.conduct import end_trial
 from bmtune.search.conduct import failing_alike
+from bmtune.search.conduct import promote_trial
 from bmtune.search.conduct import take_report
 from bmtune.search.ledger import Ledger
 from bmtune.search.trainable import REPORT
@@ -28,17 +29,27 @@ NUMBER = "trial"
 class RecordSearcher(Searcher):
     """Proposes the next trial out of the records' study. Results do not come back this way: see `HalvingScheduler`."""
 
-    def __init__(self, ledger: Ledger, to_config: Callable[[TrialStarted], dict[str, Any]]) -> None:
-        """A searcher that records each proposal before Tune hears of it."""
+    def __init__(self, ledger: Ledger, to_config: Callable[[TrialStarted], dict[str, Any]], concurrent: int) -> None:
+        """A searcher that records each proposal before Tune hears of it, for at most `concurrent` trials at once."""
         super().__init__()
         self._ledger = ledger
         self._to_config = to_config
+        self._concurrent = concurrent
+
+    def set_max_concurrency(self, max_concurrent: int) -> bool:
+        """Whether this searcher counts by itself: it does, because Tune counts paused trials as running."""
+        return True
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        """The Tune configuration of the next trial."""
+        """The Tune configuration of the next trial; None while there is no place for one."""
+        state = self._ledger.state
+        if state.is_over or (state.all_started and state.halving == "stop"):
+            # Tune declares a dictionary and accepts this word.
+            return Searcher.FINISHED  # type: ignore[return-value]
+        if state.num_active >= self._concurrent or state.promotion is not None:
+            return None
         started = begin_trial(self._ledger)
-        # Tune declares a dictionary and accepts this word.
-        return Searcher.FINISHED if started is None else self._to_config(started)  # type: ignore[return-value]
+        return None if started is None else self._to_config(started)
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:  # noqa: FBT001, FBT002 - Tune's signature
         """Nothing: the end of a trial was recorded with the report that brought it."""
@@ -51,20 +62,42 @@ class RecordSearcher(Searcher):
 
 
 class HalvingScheduler(FIFOScheduler):
-    """Records every report and stops the trials that have ended or that halving stops."""
+    """Records every report, stops the trials that have ended, and pauses and resumes others as halving decides."""
 
     _supports_buffered_results = False
 
-    def __init__(self, ledger: Ledger) -> None:
-        """A scheduler whose rungs are those of the ledger's state."""
+    def __init__(self, ledger: Ledger, concurrent: int) -> None:
+        """A scheduler whose rungs are those of the ledger's state, for at most `concurrent` trials at once."""
         super().__init__()  # type: ignore[no-untyped-call]
         self._ledger = ledger
+        self._concurrent = concurrent
+        self._trials: dict[int, Trial] = {}
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        """Remembers a trial by its number."""
+        self._trials[trial.config[NUMBER]] = trial
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Tune's word for what `take_report` decides."""
         report = TrialReport.model_validate_json(result[REPORT])
-        decision = take_report(self._ledger, trial.config[NUMBER], report)
-        return str(TrialScheduler.STOP if decision == "stop" else TrialScheduler.CONTINUE)
+        command = take_report(self._ledger, trial.config[NUMBER], report)
+        if command == "pause":
+            # Not by the word PAUSE: Tune would then ask the process to save, and count the trial as running until it
+            # had answered. What is needed to go on is in the run folder already, and the place is free at once.
+            tune_controller.pause_trial(trial, should_checkpoint=False)
+            return str(TrialScheduler.NOOP)
+        return str(TrialScheduler.STOP if command == "stop" else TrialScheduler.CONTINUE)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """The paused trial that goes on, where there is a place for one; its promotion is recorded.
+
+        Tune starts new trials by itself, and calls this once a step and starts what it gets. (The inherited method
+        would wake paused trials in the order of their start.)
+        """
+        if self._ledger.state.num_active >= self._concurrent:
+            return None
+        number = promote_trial(self._ledger)
+        return None if number is None else self._trials[number]
 
 
 class LossCallback(Callback):
@@ -88,7 +121,7 @@ class LossCallback(Callback):
 
 
 class SearchStopper(Stopper):
-    """Ends the search when its time is over, when it was interrupted, or when its first trials all fail alike."""
+    """Ends the search when nothing is left to train, its time is over, it was interrupted, or its trials fail alike."""
 
     def __init__(self, ledger: Ledger, clock: Callable[[], float] = time.monotonic) -> None:
         """A stopper whose time begins now."""
@@ -118,4 +151,5 @@ class SearchStopper(Stopper):
             self.reason = f"the first trials all failed alike: {self.failure}"
         elif budget is not None and self._clock() - self._began >= budget:
             self.reason = f"the time budget of {budget:g} s is over"
-        return self.reason is not None
+        # Tune would wait for paused trials for ever.
+        return self.reason is not None or state.is_over

@@ -4,14 +4,15 @@ import re
 import time
 from collections.abc import Callable
 from collections.abc import Sequence
+from typing import Literal
 
 from bmtune.records import Epoch
 from bmtune.records import Notice
 from bmtune.records import Rung
 from bmtune.records import Status
 from bmtune.records import TrialFinished
+from bmtune.records import TrialPromoted
 from bmtune.records import TrialStarted
-from bmtune.search.halving import Decision
 from bmtune.search.ledger import Ledger
 from bmtune.search.proposals import derived_seed
 from bmtune.search.proposals import propose
@@ -22,13 +23,14 @@ ALIKE_LIMIT = 3
 """A search whose first so many trials all fail alike has no reason to go on."""
 
 Clock = Callable[[], float]
+Command = Literal["continue", "pause", "stop"]
 
 
 def begin_trial(ledger: Ledger, clock: Clock = time.time) -> TrialStarted | None:
     """Starts the next trial; None when all were started."""
     state = ledger.state
     space = state.space
-    if state.num_started >= space.budget.trials:
+    if state.all_started:
         return None
     params = propose(state.study, space, space.run.seed)
     number = state.num_started
@@ -37,7 +39,16 @@ def begin_trial(ledger: Ledger, clock: Clock = time.time) -> TrialStarted | None
     return started
 
 
-def take_report(ledger: Ledger, number: int, report: TrialReport, clock: Clock = time.time) -> Decision:
+def promote_trial(ledger: Ledger, clock: Clock = time.time) -> int | None:
+    """Lets the paused trial go on whose turn it is, and returns its number; None where there is none."""
+    promotion = ledger.state.promotion
+    if promotion is None:
+        return None
+    ledger.record(TrialPromoted(trial=promotion.trial, rung=promotion.rung, time=clock()))
+    return promotion.trial
+
+
+def take_report(ledger: Ledger, number: int, report: TrialReport, clock: Clock = time.time) -> Command:
     """Records a trial's report, lets halving decide at a rung, and says whether the trial goes on."""
     for text in report.notices:
         ledger.record(Notice(text=text))
@@ -52,6 +63,8 @@ def take_report(ledger: Ledger, number: int, report: TrialReport, clock: Clock =
     if report.end is not None:
         end_trial(ledger, number, report.end.status, report.end.reason, error=report.end.error, clock=clock)
         return "stop"
+    if number in ledger.state.paused:
+        return "pause"
     stopped_at = ledger.state.running[number].stopped_at
     if stopped_at is not None:
         end_trial(ledger, number, "pruned", f"stopped at rung {stopped_at}", clock=clock)
@@ -64,10 +77,10 @@ def _take_epoch(ledger: Ledger, epoch: Epoch) -> None:
     state = ledger.state
     before = state.running[epoch.trial].budget
     ledger.record(epoch)
-    if state.space.run.scheduler == "none" or epoch.budget <= before or epoch.budget not in state.rung_values:
+    if state.space.run.scheduler == "none" or epoch.budget <= before or epoch.budget not in state.arrivals:
         return
     value = state.value_of(state.running[epoch.trial])
-    decision = state.decision_at(epoch.budget, value)
+    decision = state.decision_at(epoch.trial, epoch.budget, value)
     ledger.record(Rung(trial=epoch.trial, rung=epoch.budget, value=value, decision=decision))
 
 
@@ -91,6 +104,21 @@ def end_trial(
             time=clock(),
         )
     )
+
+
+def end_remaining(ledger: Ledger, reason: str | None, clock: Clock = time.time) -> None:
+    """Ends the trials that had not ended when the search did: what they reached counts.
+
+    Args:
+        ledger: The search.
+        reason: Why the search ended before its trials; None: it did not.
+        clock: Seconds since 1970.
+    """
+    eta = ledger.state.space.budget.eta
+    for number in list(ledger.state.running):
+        rung = ledger.state.paused.get(number)
+        why = reason or (f"not among the best 1/{eta} there" if rung is not None else "the search ended")
+        end_trial(ledger, number, "pruned", why if rung is None else f"paused at rung {rung}; {why}", clock=clock)
 
 
 def failing_alike(finished: Sequence[FinishedTrial]) -> str | None:

@@ -19,7 +19,7 @@ from bmtune.records import RunStarted
 from bmtune.search.adapters import SearchStopper
 from bmtune.search.cluster import Cluster
 from bmtune.search.cluster import check_resources
-from bmtune.search.conduct import end_trial
+from bmtune.search.conduct import end_remaining
 from bmtune.search.ledger import Ledger
 from bmtune.search.outcome import SearchOutcome
 from bmtune.search.resolve import ResolvedSearch
@@ -105,7 +105,7 @@ def _recorded(
             ledger = Ledger(state, writer, [view, listener])
             stopper = run_trials(resolved, ledger, concurrent, backend.trainable)
             if not stopper.interrupted:
-                _end_running(ledger, stopper.reason)
+                end_remaining(ledger, stopper.reason)
             best = keep_winner(state, folder, backend.on_test_rows)
             if not stopper.interrupted:
                 ledger.record(_end(stopper, best.best.trial if best else None, best.best.metrics if best else {}))
@@ -134,12 +134,6 @@ def _version() -> str:
         return version("bmtune")
     except PackageNotFoundError:
         return "not installed"
-
-
-def _end_running(ledger: Ledger, reason: str | None) -> None:
-    """Ends the trials that were running when the search ended itself: what they reached counts."""
-    for number in list(ledger.state.running):
-        end_trial(ledger, number, "pruned", reason or "the search ended")
 
 
 def _end(stopper: SearchStopper, best: int | None, metrics: dict[str, float]) -> RunFinished:

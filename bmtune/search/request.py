@@ -22,6 +22,7 @@ class SearchRequest:
         address: Ray cluster to join; None: one of its own on this machine.
         overrides: (path, value as text) pairs that fix hyperparameters.
         scheduler: "asha" or "none".
+        halving: "promote" or "stop".
         sampler: "tpe" or "random".
         cpus_per_trial: Processors of one trial.
         gpus_per_trial: GPUs of one trial, whole or 1/k.
@@ -44,6 +45,7 @@ class SearchRequest:
     address: str | None = None
     overrides: tuple[tuple[str, str], ...] = ()
     scheduler: str | None = None
+    halving: str | None = None
     sampler: str | None = None
     cpus_per_trial: int | None = None
     gpus_per_trial: float | None = None

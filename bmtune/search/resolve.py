@@ -170,9 +170,13 @@ def _with_budget(space: SearchSpace, request: SearchRequest) -> SearchSpace:
 def _with_run(space: SearchSpace, request: SearchRequest) -> SearchSpace:
     raw = space.run.model_dump()
     given = {name: getattr(request, name, None) for name in raw}
-    return replace(
-        space, run=_validated(RunSettings, raw | {name: value for name, value in given.items() if value is not None})
-    )
+    run = _validated(RunSettings, raw | {name: value for name, value in given.items() if value is not None})
+    if request.halving is not None and run.scheduler == "none":
+        raise ConfigError(
+            f"halving must be on to {request.halving} trials, but the scheduler is 'none' ({COMMAND_LINE}: --halving); "
+            "leave it away, or give --scheduler asha"
+        )
+    return replace(space, run=run)
 
 
 def _validated(model: type[Model], raw: dict[str, Any]) -> Model:

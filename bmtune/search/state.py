@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import optuna
 from optuna.samplers import RandomSampler
-from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState as OptunaState
 
 from bmtune.config.space_model import Params
@@ -25,12 +24,23 @@ from bmtune.records import RunFinished
 from bmtune.records import Rung
 from bmtune.records import RunStarted
 from bmtune.records import TrialFinished
+from bmtune.records import TrialPromoted
 from bmtune.records import TrialStarted
+from bmtune.records import merit
+from bmtune.search.halving import Arrival
 from bmtune.search.halving import Decision
+from bmtune.search.halving import Mode
+from bmtune.search.halving import Promotion
+from bmtune.search.halving import Standing
+from bmtune.search.halving import best_waiting
 from bmtune.search.halving import decide
+from bmtune.search.halving import decide_arrival
+from bmtune.search.halving import halving_mode
+from bmtune.search.halving import next_promotion
 from bmtune.search.halving import rungs
 from bmtune.search.proposals import distributions
 from bmtune.search.proposals import to_label
+from bmtune.search.study_storage import RungStorage
 
 
 @dataclass(frozen=True)
@@ -44,7 +54,8 @@ class RunningTrial:
         budget: Main-phase epochs done.
         best_epoch: The best of them, or None.
         best_metrics: Validation metrics of that epoch.
-        stopped_at: The rung at which halving stopped it, or None.
+        passed: Rungs from which it went on.
+        stopped_at: The rung at which halving stopped it, or at which it waits; None where it goes on.
         checkpoints: Paths, relative to the run folder, by "best" and "last".
         shared: Whether it took the result of pre-training from another trial.
     """
@@ -55,6 +66,7 @@ class RunningTrial:
     budget: int = 0
     best_epoch: int | None = None
     best_metrics: Metrics | None = None
+    passed: int = 0
     stopped_at: int | None = None
     checkpoints: Mapping[str, str] = field(default_factory=dict)
     shared: bool = False
@@ -72,6 +84,12 @@ class SearchState:
     """What a search knows: its study, its rungs, its trials and its best one.
 
     `apply` is the only way to change it, live and in a replay alike.
+
+    Attributes:
+        running: Trials that have not ended, paused ones too.
+        finished: Trials that have ended.
+        arrivals: By rung, the trials that reached it, in this order.
+        paused: Trials that wait for a promotion, and the rung at which each waits.
     """
 
     def __init__(self, space: SearchSpace) -> None:
@@ -81,12 +99,17 @@ class SearchState:
         self.header: RunStarted | None = None
         self.running: dict[int, RunningTrial] = {}
         self.finished: dict[int, FinishedTrial] = {}
-        self.rung_values: dict[int, list[float | None]] = {
+        self.halving: Mode = halving_mode(space.run.halving, packs=False)
+        self.arrivals: dict[int, list[Arrival]] = {
             rung: [] for rung in rungs(space.budget.grace, space.budget.eta, space.budget.max_epochs)
         }
+        self.paused: dict[int, int] = {}
         self.end: RunFinished | None = None
+        self._promotes = False
+        self._promotion: Promotion | None = None
+        self._promotion_is_known = True
         self._seen: dict[int, set[tuple[str, int]]] = {}
-        self._storage = InMemoryStorage()
+        self._storage = RungStorage()
         self.study = optuna.create_study(
             storage=self._storage,
             study_name="bmtune",
@@ -121,24 +144,84 @@ class SearchState:
         """The objective at a trial's best epoch, or None."""
         return trial.best_metrics.get(self.objective.metric) if trial.best_metrics else None
 
-    def decision_at(self, rung: int, value: float | None) -> Decision:
+    @property
+    def num_active(self) -> int:
+        """Trials that are being trained."""
+        return len(self.running) - len(self.paused)
+
+    @property
+    def all_started(self) -> bool:
+        """Whether no new trial may start."""
+        return self.num_started >= self.space.budget.trials
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to train: no new trial, none that runs, none to promote."""
+        return self.all_started and self.num_active == 0 and self.promotion is None
+
+    @property
+    def promotion(self) -> Promotion | None:
+        """The paused trial that the next free place belongs to, or None.
+
+        Where every trial was started, none runs, none is promotable and none went through to its end, the best one at
+        the highest rung goes on: one in eta of few trials soon is none, and a search should train one of them whole.
+        """
+        if not self._promotion_is_known:
+            self._promotion = self._find_promotion()
+            self._promotion_is_known = True
+        return self._promotion
+
+    def _find_promotion(self) -> Promotion | None:
+        standing = Standing(self.arrivals, self.paused)
+        found = next_promotion(standing, self.space.budget.eta, self.objective.mode)
+        if found is not None or not self.all_started or self.num_active:
+            return found
+        whole = any(
+            trial.end.status == "completed" and trial.run.stopped_at is None for trial in self.finished.values()
+        )
+        return None if whole else best_waiting(standing, self.objective.mode)
+
+    def decision_at(self, trial: int, rung: int, value: float | None) -> Decision:
         """What halving says about a trial that reaches `rung` with `value` now."""
-        return decide(value, self.rung_values[rung], self.space.budget.eta, self.objective.mode)
+        eta, mode = self.space.budget.eta, self.objective.mode
+        if self.halving == "stop":
+            return decide(value, [arrival.value for arrival in self.arrivals[rung]], eta, mode)
+        return decide_arrival(Arrival(trial, value), rung, Standing(self.arrivals, self.paused), eta, mode)
 
     @property
     def best(self) -> FinishedTrial | None:
-        """The winner so far: the best value among trials that halving did not stop; where it stopped all, among those.
+        """The winner so far: of the trials with the highest merit the one whose best epoch has the best value.
 
-        A value is that of a trial's best epoch, and a trial that went on was not the worse one at any rung, so
-        early luck in a trial that was stopped does not win over it.
+        Trials that have ended can win, and paused ones as if they ended now: a search may be interrupted before that.
         """
-        measured = [trial for trial in self.finished.values() if _is_measured(trial)]
-        survivors = [trial for trial in measured if trial.run.stopped_at is None] or measured
+        candidates = [*self.finished.values(), *map(self._ended_now, self.paused)]
+        measured = [trial for trial in candidates if _is_measured(trial)]
+        highest = max(map(self._merit, measured), default=0.0)
         best: FinishedTrial | None = None
-        for trial in sorted(survivors, key=lambda trial: trial.run.number):
+        for trial in sorted(measured, key=lambda trial: trial.run.number):
+            if self._merit(trial) < highest:
+                continue
             if best is None or self.objective.better(_value(trial), _value(best)):
                 best = trial
         return best
+
+    def _ended_now(self, number: int) -> FinishedTrial:
+        trial = self.running[number]
+        end = TrialFinished(
+            trial=number,
+            status="pruned",
+            reason=f"paused at rung {self.paused[number]}",
+            value=self.value_of(trial),
+            best_epoch=trial.best_epoch,
+            best_metrics=trial.best_metrics,
+            # Nothing was recorded, so there is no time either.
+            time=0.0,
+        )
+        return FinishedTrial(trial, end)
+
+    def _merit(self, trial: FinishedTrial) -> float:
+        held, whole = trial.run.stopped_at is not None, trial.end.status == "completed"
+        return merit(passed=trial.run.passed, held=held, whole=whole, promotes=self._promotes)
 
     def apply(self, record: Record) -> None:
         """Takes one record in.
@@ -146,6 +229,8 @@ class SearchState:
         Raises:
             ValueError: The record cannot follow those before it.
         """
+        if not isinstance(record, Epoch | CheckpointWritten):
+            self._promotion_is_known = False
         match record:
             case RunStarted():
                 self.header = record
@@ -157,6 +242,8 @@ class SearchState:
                 self._epoch(record)
             case Rung():
                 self._rung(record)
+            case TrialPromoted():
+                self._promote(record)
             case CheckpointWritten():
                 trial = self._trial(record.trial)
                 paths = {**trial.checkpoints, record.which: record.path}
@@ -204,14 +291,30 @@ class SearchState:
 
     def _rung(self, record: Rung) -> None:
         trial = self._trial(record.trial)
-        self.rung_values.setdefault(record.rung, []).append(record.value)
-        if record.decision == "stop":
+        self.arrivals.setdefault(record.rung, []).append(Arrival(record.trial, record.value))
+        if record.decision in ("stop", "pause"):
             self.running[record.trial] = replace(trial, stopped_at=record.rung)
+        else:
+            self.running[record.trial] = replace(trial, passed=trial.passed + 1)
+        if record.decision == "pause":
+            self.paused[record.trial] = record.rung
+        if record.decision in ("pause", "promote"):
+            self._promotes = True
+            self._storage.measure(self._trial_ids[record.trial])
+
+    def _promote(self, record: TrialPromoted) -> None:
+        trial = self._trial(record.trial)
+        if self.paused.get(record.trial) != record.rung:
+            raise ValueError(f"trial {record.trial} must be paused at rung {record.rung}, but it is not")
+        del self.paused[record.trial]
+        self.running[record.trial] = replace(trial, stopped_at=None, passed=trial.passed + 1)
 
     def _finish(self, record: TrialFinished) -> None:
         trial = self._trial(record.trial)
         del self.running[record.trial]
         del self._seen[record.trial]
+        self.paused.pop(record.trial, None)
+        self._storage.forget(self._trial_ids[record.trial])
         self.finished[record.trial] = FinishedTrial(trial, record)
         if record.status == "completed" and record.value is not None and math.isfinite(record.value):
             self.study.tell(record.trial, record.value)

@@ -17,7 +17,9 @@ from bmtune.records import RunFinished
 from bmtune.records import Rung
 from bmtune.records import RunStarted
 from bmtune.records import TrialFinished
+from bmtune.records import TrialPromoted
 from bmtune.records import TrialStarted
+from bmtune.records import merit
 from bmtune.tracking.keys import epoch_times
 from bmtune.tracking.keys import epoch_values
 from bmtune.tracking.keys import picture_path
@@ -69,7 +71,9 @@ class _Trial:
     seconds: dict[str, float] = field(default_factory=dict)
     defined: set[str] = field(default_factory=set)
     main_phase: str = ""
+    passed: int = 0
     stopped: bool = False
+    whole: bool = False
     value: float | None = None
     failed: bool = False
 
@@ -95,6 +99,7 @@ class TrialRuns:
         self._header: RunStarted | None = None
         self._open: dict[int, _Trial] = {}
         self._champion: int | None = None
+        self._promotes = False
         self.ended = False
 
     def on_record(self, record: Record) -> None:
@@ -110,8 +115,10 @@ class TrialRuns:
             case Epoch():
                 self._epoch(record)
             case Rung():
-                if record.decision == "stop" and record.trial in self._open:
-                    self._open[record.trial].stopped = True
+                self._promotes |= record.decision in ("pause", "promote")
+                self._pass_or_hold(record.trial, held=record.decision in ("stop", "pause"))
+            case TrialPromoted():
+                self._pass_or_hold(record.trial, held=False)
             case TrialFinished():
                 self._finish_trial(record)
             case RunFinished():
@@ -162,6 +169,15 @@ class TrialRuns:
         picture = {f"{record.phase}/{PICTURE}": self._service.image(shown)} if shown.is_file() else {}
         trial.run.log({**values, **picture}, step=trial.steps)
 
+    def _pass_or_hold(self, number: int, *, held: bool) -> None:
+        trial = self._open.get(number)
+        if trial is not None:
+            trial.stopped = held
+            trial.passed += not held
+
+    def _merit(self, trial: _Trial) -> float:
+        return merit(passed=trial.passed, held=trial.stopped, whole=trial.whole, promotes=self._promotes)
+
     def _finish_trial(self, record: TrialFinished) -> None:
         trial = self._open.get(record.trial)
         if trial is None:
@@ -170,7 +186,7 @@ class TrialRuns:
         ended = {"status": record.status, "reason": record.reason, "value": record.value}
         times = epoch_times(trial.epochs, trial.seconds)
         trial.run.summary.update({**times, **best, "best/epoch": record.best_epoch, **ended})
-        trial.value, trial.failed = record.value, record.status == "failed"
+        trial.value, trial.failed, trial.whole = record.value, record.status == "failed", record.status == "completed"
         if not self._is_champion(trial):
             self._close(record.trial)
             return
@@ -179,14 +195,14 @@ class TrialRuns:
             self._close(former)
 
     def _is_champion(self, trial: _Trial) -> bool:
-        """Whether a trial that ended is the best so far, as the search chooses: survivors of halving first."""
+        """Whether a trial that ended is the best so far, as the search chooses: by merit first."""
         if trial.failed or trial.value is None or trial.value != trial.value:
             return False
         champion = self._open.get(self._champion) if self._champion is not None else None
         if champion is None or champion.value is None:
             return True
-        if trial.stopped != champion.stopped:
-            return champion.stopped
+        if self._merit(trial) != self._merit(champion):
+            return self._merit(trial) > self._merit(champion)
         assert self._header is not None, "records begin with the run"
         return self._header.objective.better(trial.value, champion.value)
 

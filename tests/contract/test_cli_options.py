@@ -24,6 +24,7 @@ COMMANDS = {
         "--set",
         "--dry-run",
         "--scheduler",
+        "--halving",
         "--sampler",
         "--cpus-per-trial",
         "--gpus-per-trial",

@@ -19,11 +19,17 @@ from bmtune.records import Epoch
 from bmtune.records import Objective
 from bmtune.records import Record
 from bmtune.records import RecordWriter
+from bmtune.records import Rung
 from bmtune.records import RunStarted
 from bmtune.records import TrialFinished
+from bmtune.records import TrialPromoted
 from bmtune.records import TrialStarted
 from bmtune.records import read_records
+from bmtune.search.halving import Arrival
+from bmtune.search.halving import Standing
 from bmtune.search.halving import decide
+from bmtune.search.halving import decide_arrival
+from bmtune.search.halving import next_promotion
 from bmtune.search.halving import rungs
 
 pytestmark = pytest.mark.slow
@@ -55,6 +61,14 @@ header = st.builds(
     time=st.floats(0, 1e10),
 )
 later = st.one_of(
+    st.builds(
+        Rung,
+        trial=small,
+        rung=st.integers(1, 99),
+        value=st.none() | any_float,
+        decision=st.sampled_from(["continue", "stop", "promote", "pause"]),
+    ),
+    st.builds(TrialPromoted, trial=small, rung=st.integers(1, 99), time=any_float),
     st.builds(
         TrialStarted,
         trial=small,
@@ -151,6 +165,50 @@ def test_of_different_values_one_in_eta_would_go_on(shares: list[float], eta: in
         if decide(value, shares[:position] + shares[position + 1 :], eta, "min") == "continue"
     ]
     assert sorted(survivors) == sorted(shares)[: max(1, len(shares) // eta)]
+
+
+@given(
+    values=st.lists(values, min_size=1, max_size=40),
+    eta=st.integers(2, 5),
+    mode=st.sampled_from(["max", "min"]),
+    places=st.lists(st.booleans(), min_size=40, max_size=40),
+)
+def test_promotion_invariants(values: list[float | None], eta: int, mode: Any, places: list[bool]) -> None:
+    """One rung: trials arrive, and now and then there is a place for a promoted one."""
+    arrivals: list[Arrival] = []
+    waiting: dict[int, int] = {}
+    promoted: list[int] = []
+    sign = 1 if mode == "max" else -1
+
+    def check(trial: int) -> None:
+        own = arrivals[trial].value
+        assert own is not None
+        assert math.isfinite(own)
+        finite = [value for _, value in arrivals if value is not None and math.isfinite(value)]
+        # It is among the best 1/eta of all that had arrived, and nobody goes on twice.
+        assert sum(sign * value > sign * own for value in finite) < len(arrivals) // eta
+        assert trial not in promoted
+        promoted.append(trial)
+
+    for trial, value in enumerate(values):
+        decision = decide_arrival(Arrival(trial, value), 3, Standing({3: arrivals}, waiting), eta, mode)
+        arrivals.append(Arrival(trial, value))
+        if decision == "promote":
+            check(trial)
+        elif decision == "pause":
+            waiting[trial] = 3
+        else:
+            assert value is None or not math.isfinite(value)
+        while places[trial] and (found := next_promotion(Standing({3: arrivals}, waiting), eta, mode)) is not None:
+            assert waiting.pop(found.trial) == found.rung == 3
+            check(found.trial)
+    while (found := next_promotion(Standing({3: arrivals}, waiting), eta, mode)) is not None:
+        del waiting[found.trial]
+        check(found.trial)
+    # With places for all, every one of the best 1/eta has gone on.
+    comparable = [entry for entry in arrivals if entry.value is not None and math.isfinite(entry.value)]
+    ordered = sorted(comparable, key=lambda entry: -sign * (entry.value or 0.0))
+    assert {trial for trial, _ in ordered[: len(arrivals) // eta]} <= set(promoted)
 
 
 @given(grace=st.integers(1, 50), eta=st.integers(2, 5), max_epochs=st.integers(1, 500))

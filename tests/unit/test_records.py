@@ -15,6 +15,7 @@ from bmtune.records import RunFinished
 from bmtune.records import Rung
 from bmtune.records import RunStarted
 from bmtune.records import TrialFinished
+from bmtune.records import TrialPromoted
 from bmtune.records import TrialStarted
 from bmtune.records import read_records
 from bmtune.records import to_line
@@ -45,6 +46,7 @@ EVERY_KIND: list[Record] = [
     TrialStarted(trial=0, params={"a.b": 1.0, "c": 2, "d": [1, 2.5], "e": "x", "f": True}, seed=7, time=2.0),
     EPOCH,
     Rung(trial=0, rung=3, value=None, decision="stop"),
+    TrialPromoted(trial=0, rung=3, time=2.5),
     CheckpointWritten(trial=0, which="best", budget=1, path="checkpoints/trial-00000/best"),
     TrialFinished(trial=0, status="failed", reason="x", error="Traceback\n  line", time=3.0),
     Notice(text="a sentence"),
@@ -123,7 +125,7 @@ def test_another_version_is_named(path: Path) -> None:
         read_records(path)
 
 
-def test_the_version_before_shared_pretraining_is_read(path: Path) -> None:
+def test_the_version_before_pauses_and_shared_pretraining_is_read(path: Path) -> None:
     old = HEADER.model_copy(update={"version": 1})
     write(path, [old, EPOCH])
     assert list(read_records(path).records) == [old, EPOCH]

@@ -71,8 +71,8 @@ def test_every_option_reaches_the_request(stub: Search, here: Path):
     text = (
         f"search gan --space {space} --dataset iris --trials 5 --max-epochs 7 --time-budget 10m --metric acc --seed 3 "
         "--name night --storage elsewhere --address auto --set born.bond_dim=8 --set evaluation.num_samples=99 "
-        "--scheduler none --sampler random --cpus-per-trial 2 --gpus-per-trial 0.5 --max-concurrent 4 "
-        "--report-every 0"
+        "--scheduler asha --halving promote --sampler random --cpus-per-trial 2 --gpus-per-trial 0.5 "
+        "--max-concurrent 4 --report-every 0"
     )
     assert main(text.split()) == 0
     assert stub.requests == [
@@ -89,7 +89,8 @@ def test_every_option_reaches_the_request(stub: Search, here: Path):
             storage=Path("elsewhere"),
             address="auto",
             overrides=(("born.bond_dim", "8"), ("evaluation.num_samples", "99")),
-            scheduler="none",
+            scheduler="asha",
+            halving="promote",
             sampler="random",
             cpus_per_trial=2,
             gpus_per_trial=0.5,

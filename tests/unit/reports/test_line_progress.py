@@ -7,8 +7,10 @@ from bmtune.records import Notice
 from bmtune.records import Objective
 from bmtune.records import PretrainingShared
 from bmtune.records import RunFinished
+from bmtune.records import Rung
 from bmtune.records import RunStarted
 from bmtune.records import TrialFinished
+from bmtune.records import TrialPromoted
 from bmtune.records import TrialStarted
 from bmtune.reports.lines import SECONDS_BETWEEN_BESTS
 from bmtune.reports.lines import LineProgress
@@ -97,6 +99,25 @@ def test_each_trial_that_ends_is_one_line(log: Log):
         "[     0 s] 1/4: trial 0 pruned at fid 0.5 after 3 epochs (rung 3)",
         "[     0 s] 2/4: trial 1 failed after 0 epochs (loss is not finite)",
     ]
+
+
+def test_a_pause_and_a_promotion_are_a_line_each_and_the_end_of_a_trial_that_waited_is_none(log: Log):
+    log.epoch(0, 3, 0.5)
+    log.listener.on_record(Rung(trial=0, rung=3, value=0.5, decision="pause"))
+    log.listener.on_record(Rung(trial=1, rung=3, value=0.25, decision="promote"))
+    log.listener.on_record(Rung(trial=2, rung=3, value=0.75, decision="pause"))
+    log.listener.on_record(TrialPromoted(trial=0, rung=3, time=1.0))
+    told = len(log.lines)
+    assert log.lines[-3:] == [
+        "[     0 s] trial 0 paused at rung 3, fid 0.5 (1 paused)",
+        "[     0 s] trial 2 paused at rung 3, fid 0.75 (2 paused)",
+        "[     0 s] trial 0 promoted: it goes on from rung 3",
+    ]
+    log.listener.on_record(TrialFinished(trial=2, status="pruned", reason="paused at rung 3", time=1.0))
+    assert len(log.lines) == told
+    log.listener.on_record(TrialFinished(trial=0, status="completed", reason="whole budget", time=1.0))
+    log.listener.on_record(RunFinished(reason="all trials ended", best=0, time=2.0))
+    assert "4 trials (1 completed, 1 pruned, 0 failed, 1 promoted after a pause)" in log.lines[-1]
 
 
 def test_the_end_tells_the_latest_best_and_what_became_of_the_trials(log: Log):

@@ -8,8 +8,10 @@ from bmtune.records import Epoch
 from bmtune.records import Objective
 from bmtune.records import Record
 from bmtune.records import RunFinished
+from bmtune.records import Rung
 from bmtune.records import RunStarted
 from bmtune.records import TrialFinished
+from bmtune.records import TrialPromoted
 from bmtune.records import TrialStarted
 from bmtune.reports.live import LiveProgress
 
@@ -96,6 +98,18 @@ def test_the_head_counts_trials_epochs_and_time(clock: Clock):
     head, best = text(live_with(target, clock, records()), target).splitlines()[:2]
     assert head.rstrip() == ("night: 2/8 trials, 3 running, 1 pruned, 1 failed, 0.5 epochs/s, 10 s, about 30 s left")
     assert best.rstrip() == "best so far: trial 4, fid 0.2, acc 0.5 at epoch 4"
+
+
+def test_the_head_counts_paused_and_promoted_trials_and_the_table_leaves_paused_ones_out(clock: Clock):
+    target = console(width=160)
+    found = [
+        *records(),
+        *(Rung(trial=trial, rung=4, value=1.0, decision="pause") for trial in (2, 3)),
+        TrialPromoted(trial=3, rung=4, time=1.0),
+    ]
+    drawn = text(live_with(target, clock, found), target).splitlines()
+    assert "3/8 trials, 2 running, 1 paused, 1 promoted later, 1 pruned, 1 failed" in drawn[0]
+    assert [row.split()[0] for row in drawn[3:]] == ["3", "4"]
 
 
 def test_the_table_has_a_row_for_each_running_trial_and_for_no_other(clock: Clock):

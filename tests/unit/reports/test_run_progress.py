@@ -12,6 +12,7 @@ from bmtune.records import RunFinished
 from bmtune.records import Rung
 from bmtune.records import RunStarted
 from bmtune.records import TrialFinished
+from bmtune.records import TrialPromoted
 from bmtune.records import TrialStarted
 from bmtune.reports.progress import RunProgress
 
@@ -87,6 +88,39 @@ def test_a_trial_that_halving_stopped_ranks_after_those_that_went_on_whatever_it
     go_on = Rung(trial=1, rung=1, value=2.0, decision="continue")
     records = [started(), *trial(0, 0.1), stop, *trial(1, 2.0), go_on, *trial(2, 3.0)]
     assert [entry.trial for entry in RunProgress(records).ranked()] == [1, 2, 0]
+
+
+def paused(number: int, rung: int, value: float) -> Record:
+    return Rung(trial=number, rung=rung, value=value, decision="pause")
+
+
+def test_a_trial_that_waits_is_paused_until_it_is_promoted_or_ends():
+    progress = RunProgress([started(), *trial(0, 1.0), paused(0, 1, 1.0), *trial(1, 2.0), paused(1, 1, 2.0)])
+    assert [progress.count(state) for state in ("running", "paused")] == [0, 2]
+    progress.on_record(TrialPromoted(trial=1, rung=1, time=3.0))
+    assert [entry.state for entry in progress.trials.values()] == ["paused", "running"]
+    assert progress.num_promotions == 1
+    progress.on_record(TrialFinished(trial=0, status="pruned", reason="paused at rung 1", time=4.0))
+    assert [progress.count(state) for state in ("paused", "pruned")] == [0, 1]
+
+
+def test_where_halving_promotes_whole_trials_rank_first_and_then_those_that_passed_most_rungs():
+    records = [
+        started(),
+        *trial(0, 0.1),
+        paused(0, 1, 0.1),
+        *trial(1, 0.4),
+        Rung(trial=1, rung=1, value=0.4, decision="promote"),
+        *trial(2, 0.3),
+        paused(2, 1, 0.3),
+        TrialPromoted(trial=2, rung=1, time=1.0),
+        paused(2, 3, 0.3),
+        *trial(3, 0.2),
+        *trial(4, 0.9),
+        Rung(trial=4, rung=1, value=0.9, decision="promote"),
+        TrialFinished(trial=4, status="completed", reason="x", best_epoch=1, best_metrics={"fid": 0.9}, time=2.0),
+    ]
+    assert [entry.trial for entry in RunProgress(records).ranked()] == [4, 2, 1, 0, 3]
 
 
 def test_failed_unmeasured_and_non_finite_trials_do_not_rank():

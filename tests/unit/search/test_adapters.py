@@ -9,6 +9,7 @@ import pytest
 from optuna.trial import TrialState
 
 from bmtune.config.space import SearchSpace
+from bmtune.records import Epoch
 from bmtune.records import TrialStarted
 from bmtune.search.ledger import Ledger
 from bmtune.search.trial_run import TrialEnd
@@ -31,7 +32,7 @@ def to_config(started: TrialStarted) -> dict[str, Any]:
 def test_the_searcher_proposes_until_the_budget_is_used(ledger: Ledger, tmp_path: Any) -> None:
     from bmtune.search.adapters import RecordSearcher
 
-    searcher = RecordSearcher(ledger, to_config)
+    searcher = RecordSearcher(ledger, to_config, 9)
     assert [searcher.suggest(str(number)) for number in range(5)] == [
         {"trial": 0},
         {"trial": 1},
@@ -47,8 +48,8 @@ def test_the_scheduler_says_stop_when_a_trial_has_ended(ledger: Ledger) -> None:
     from bmtune.search.adapters import HalvingScheduler
     from bmtune.search.adapters import RecordSearcher
 
-    RecordSearcher(ledger, to_config).suggest("a")
-    scheduler = HalvingScheduler(ledger)
+    RecordSearcher(ledger, to_config, 9).suggest("a")
+    scheduler = HalvingScheduler(ledger, 9)
     trial = SimpleNamespace(config={"trial": 0})
     going_on = {"report": TrialReport().model_dump_json()}
     assert scheduler.on_trial_result(None, trial, going_on) == "CONTINUE"
@@ -57,11 +58,96 @@ def test_the_scheduler_says_stop_when_a_trial_has_ended(ledger: Ledger) -> None:
     assert ledger.state.study.trials[0].state is TrialState.FAIL
 
 
+class Controller:
+    """The part of Tune that pauses trials."""
+
+    def __init__(self) -> None:
+        self.paused: list[tuple[Any, bool]] = []
+
+    def pause_trial(self, trial: Any, should_checkpoint: bool) -> None:  # noqa: FBT001 - Tune's signature
+        self.paused.append((trial, should_checkpoint))
+
+
+@pytest.fixture
+def promoting(make_space: Callable[..., SearchSpace], open_ledger: OpenLedger) -> Ledger:
+    """A search of four trials of which one in three is promoted from rung 1, and again from rung 3."""
+    return open_ledger(make_space(("trials: 8", "trials: 4"), ("budget:", "run: {halving: promote}\nbudget:")))
+
+
+def reached(trial: int, rung: int, loss: float) -> dict[str, str]:
+    epoch = Epoch(
+        trial=trial,
+        phase="pre",
+        epoch=rung,
+        budget=rung,
+        metrics={"loss": loss},
+        seconds=0.1,
+        eligible=True,
+        best_epoch=rung,
+        best_metrics={"loss": loss},
+    )
+    return {"report": TrialReport(epochs=(epoch,)).model_dump_json()}
+
+
+def test_a_paused_trial_frees_its_place_at_once_and_a_promotable_one_takes_it_before_a_new_one(
+    promoting: Ledger,
+) -> None:
+    from bmtune.search.adapters import HalvingScheduler
+    from bmtune.search.adapters import RecordSearcher
+
+    searcher, scheduler = RecordSearcher(promoting, to_config, 1), HalvingScheduler(promoting, 1)
+    assert searcher.set_max_concurrency(1)
+    controller, trials = Controller(), []
+    for number, loss in enumerate((1.0, 2.0, 3.0)):
+        config = searcher.suggest(str(number))
+        assert config == {"trial": number}
+        assert searcher.suggest("more") is None
+        trials.append(SimpleNamespace(config=config))
+        scheduler.on_trial_add(controller, trials[-1])
+        assert scheduler.choose_trial_to_run(controller) is None
+        assert scheduler.on_trial_result(controller, trials[-1], reached(number, 1, loss)) == "NOOP"
+        assert controller.paused[-1] == (trials[-1], False)
+    assert searcher.suggest("3") is None
+    assert scheduler.choose_trial_to_run(controller) is trials[0]
+    assert scheduler.choose_trial_to_run(controller) is None
+    assert searcher.suggest("3") is None
+    assert scheduler.on_trial_result(controller, trials[0], reached(0, 3, 0.5)) == "NOOP"
+    assert searcher.suggest("3") == {"trial": 3}
+
+
+def test_a_search_that_promotes_ends_when_nothing_is_left_to_train(promoting: Ledger) -> None:
+    from bmtune.search.adapters import HalvingScheduler
+    from bmtune.search.adapters import RecordSearcher
+    from bmtune.search.adapters import SearchStopper
+
+    searcher, scheduler = RecordSearcher(promoting, to_config, 9), HalvingScheduler(promoting, 9)
+    stopper, controller = SearchStopper(promoting), Controller()
+    trials = [SimpleNamespace(config=searcher.suggest(str(number))) for number in range(4)]
+    # Tune may ask again: a trial that is promoted later needs a process that is not thrown away.
+    assert searcher.suggest("4") is None
+    for trial in trials:
+        scheduler.on_trial_add(controller, trial)
+        scheduler.on_trial_result(controller, trial, reached(trial.config["trial"], 1, trial.config["trial"]))
+    assert not stopper.stop_all()
+    while (trial := scheduler.choose_trial_to_run(controller)) is not None:
+        budget = promoting.state.running[trial.config["trial"]].budget
+        assert not stopper.stop_all()
+        if budget == 1:
+            scheduler.on_trial_result(controller, trial, reached(trial.config["trial"], 3, 0.1))
+        else:
+            ended = TrialReport(end=TrialEnd(status="completed", reason="done")).model_dump_json()
+            assert scheduler.on_trial_result(controller, trial, {"report": ended}) == "STOP"
+    assert stopper.stop_all()
+    assert stopper.reason is None
+    assert searcher.suggest("4") == searcher.FINISHED
+    assert sorted(promoting.state.paused) == [1, 2, 3]
+
+
 def test_a_lost_process_fails_its_trial_once(ledger: Ledger) -> None:
     from bmtune.search.adapters import LossCallback
     from bmtune.search.adapters import RecordSearcher
 
-    RecordSearcher(ledger, to_config).suggest("a")
+    RecordSearcher(ledger, to_config, 9).suggest("a")
     lost = SimpleNamespace(config={"trial": 0}, get_error=lambda: RuntimeError("the node is gone\nmore"))
     callback = LossCallback(ledger)
     for _ in range(2):

@@ -137,7 +137,7 @@ def test_without_halving_no_rung_decides(make_space: MakeSpace, open_ledger: Ope
     ledger = open_ledger(make_space(("budget:", "run: {scheduler: none}\nbudget:")))
     for value in (1.0, 2.0, 3.0, 4.0):
         assert report(ledger, begin(ledger), 1, value) == "continue"
-    assert all(not values for values in ledger.state.rung_values.values())
+    assert not any(ledger.state.arrivals.values())
 
 
 def test_an_epoch_that_was_recorded_already_is_not_recorded_again(ledger: Ledger, tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_an_epoch_that_was_recorded_already_is_not_recorded_again(ledger: Ledger
     take_report(ledger, trial, again)
     records = read_records(tmp_path / "records.jsonl").records
     assert [record.epoch for record in records if isinstance(record, Epoch)] == [1, 2]
-    assert ledger.state.rung_values[1] == [1.0]
+    assert ledger.state.arrivals[1] == [(trial, 1.0)]
 
 
 def test_an_epoch_counts_with_the_report_that_finishes_it(ledger: Ledger) -> None:
@@ -155,9 +155,9 @@ def test_an_epoch_counts_with_the_report_that_finishes_it(ledger: Ledger) -> Non
     interrupted = epoch(trial, 1, 0.9, None).model_copy(update={"budget": 0, "eligible": False})
     retrained = epoch(trial, 1, 0.4, 0.4).model_copy(update={"phase": "re"})
     take_report(ledger, trial, TrialReport(epochs=(interrupted,)))
-    assert ledger.state.rung_values[1] == []
+    assert ledger.state.arrivals[1] == []
     take_report(ledger, trial, TrialReport(epochs=(retrained,)))
-    assert ledger.state.rung_values[1] == [0.4]
+    assert ledger.state.arrivals[1] == [(trial, 0.4)]
     assert ledger.state.study.trials[trial].intermediate_values == {1: 0.4}
 
 
@@ -217,7 +217,7 @@ def test_failures_that_differ_or_come_later_do_not_stop_a_search(ledger: Ledger)
 
 def snapshot(state: SearchState) -> object:
     trials = [(t.number, t.state, t.params, t.values, t.intermediate_values) for t in state.study.trials]
-    return trials, state.rung_values, state.best, state.running, state.finished
+    return trials, state.arrivals, state.paused, state.best, state.running, state.finished
 
 
 def test_a_replay_gives_the_same_study_rungs_and_best(ledger: Ledger, tmp_path: Path) -> None:

@@ -122,6 +122,8 @@ def test_search_yaml_gives_the_same_search_again(request_for: Any, tmp_path: Pat
         ({"trials": 0}, ConfigError, "(command line: --trials)"),
         ({"max_epochs": 0}, ConfigError, "--max-epochs"),
         ({"sampler": "tpo"}, ConfigError, "must be one of tpe, random, but got 'tpo'"),
+        ({"halving": "stap"}, ConfigError, "must be one of promote, stop, but got 'stap'"),
+        ({"halving": "promote", "scheduler": "none"}, ConfigError, "(command line: --halving)"),
         ({"time_budget_s": -1.0}, ConfigError, "(command line: --time-budget)"),
         ({"cpus_per_trial": 0}, ConfigError, "--cpus-per-trial"),
         ({"name": "../x"}, ConfigError, "--name"),

@@ -1,6 +1,8 @@
 import pytest
 
 from bmtune.records import PretrainingShared
+from bmtune.records import Rung
+from bmtune.records import TrialPromoted
 from bmtune.tracking.runs import TrialRuns
 
 
@@ -122,6 +124,21 @@ def test_a_better_trial_takes_the_place_of_the_best(told, search_records):
     assert [run.exit_code for run in service.runs] == [0, None, 1]
     runs.close()
     assert service.runs[1].exit_code == 0
+
+
+def test_a_trial_that_went_on_from_a_rung_takes_the_place_of_one_that_waits_there(told, search_records):
+    first, second = search_records[8], search_records[11]
+    records = [
+        *search_records[:8],
+        Rung(trial=0, rung=1, value=0.01, decision="pause"),
+        Rung(trial=1, rung=1, value=0.001, decision="pause"),
+        TrialPromoted(trial=0, rung=1, time=1.0),
+        second,
+        first.model_copy(update={"status": "pruned"}),
+    ]
+    service, _, sent = told(records)
+    assert sent == [1]
+    assert [run.exit_code for run in service.runs] == [None, 0]
 
 
 def test_an_interrupted_search_leaves_no_run_open(told, search_records):
