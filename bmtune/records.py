@@ -75,6 +75,13 @@ class RunStarted(_Line):
     """Seconds since 1970."""
 
 
+class Notice(_Line):
+    """Something that the user should know of the run, in a sentence; nothing follows from it."""
+
+    kind: Literal["notice"] = "notice"
+    text: str
+
+
 class TrialStarted(_Line):
     """A configuration was proposed; its trial exists from here on."""
 
@@ -161,7 +168,7 @@ class RunFinished(_Line):
     time: float
 
 
-Record = RunStarted | TrialStarted | Epoch | Rung | CheckpointWritten | TrialFinished | RunFinished
+Record = RunStarted | Notice | TrialStarted | Epoch | Rung | CheckpointWritten | TrialFinished | RunFinished
 _FRAME = re.compile(rb'\{"crc":"([0-9a-f]{8})","record":(.*)\}', re.DOTALL)
 _RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
 

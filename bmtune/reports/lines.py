@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from bmtune.records import Epoch
+from bmtune.records import Notice
 from bmtune.records import Record
 from bmtune.records import RunFinished
 from bmtune.records import RunStarted
@@ -57,6 +58,8 @@ class LineProgress:
         match record:
             case RunStarted():
                 self._say(_start_of_run(record))
+            case Notice():
+                self._say(f"note: {record.text}")
             case Epoch():
                 self._first_epoch(record)
             case TrialFinished():

@@ -10,6 +10,7 @@ from pydantic import JsonValue
 
 from bmtune.records import CheckpointWritten
 from bmtune.records import Epoch
+from bmtune.records import Notice
 from bmtune.records import Objective
 from bmtune.records import Record
 from bmtune.records import RunFinished
@@ -64,6 +65,7 @@ class RunProgress:
         finished: The last record of a search that ended by itself, else None.
         trials: Every trial by number, in order of their start.
         num_epochs: Epochs of all trials and phases.
+        notices: What the user should know of the run.
     """
 
     def __init__(self, records: Iterable[Record] = ()) -> None:
@@ -71,6 +73,7 @@ class RunProgress:
         self.finished: RunFinished | None = None
         self.trials: dict[int, TrialProgress] = {}
         self.num_epochs = 0
+        self.notices: list[str] = []
         for record in records:
             self.on_record(record)
 
@@ -79,6 +82,8 @@ class RunProgress:
         match record:
             case RunStarted():
                 self.started, self.finished = record, None
+            case Notice():
+                self.notices.append(record.text)
             case TrialStarted():
                 self.trials[record.trial] = TrialProgress(record.trial, record.params, record.seed)
             case Epoch():

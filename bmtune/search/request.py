@@ -23,7 +23,8 @@ class SearchRequest:
         overrides: (path, value as text) pairs that fix hyperparameters.
         scheduler: "asha" or "none".
         sampler: "tpe" or "random".
-        cpus_per_trial: Processors of one trial.
+        pack: "auto", or the number of trials that one process trains together, as text or number.
+        cpus_per_trial: Processors of one process that trains.
         gpus_per_trial: GPUs of one trial, whole or 1/k.
         max_concurrent: Trials at once.
         report_every_s: Seconds between two reports of one trial; 0: a report after every epoch.
@@ -44,6 +45,7 @@ class SearchRequest:
     overrides: tuple[tuple[str, str], ...] = ()
     scheduler: str | None = None
     sampler: str | None = None
+    pack: str | int | None = None
     cpus_per_trial: int | None = None
     gpus_per_trial: float | None = None
     max_concurrent: int | None = None

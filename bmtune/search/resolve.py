@@ -155,7 +155,7 @@ def _with_budget(space: SearchSpace, request: SearchRequest) -> SearchSpace:
 
 def _with_run(space: SearchSpace, request: SearchRequest) -> SearchSpace:
     raw = space.run.model_dump()
-    given = {name: getattr(request, name) for name in raw}
+    given = {name: getattr(request, name, None) for name in raw}
     return replace(
         space, run=_validated(RunSettings, raw | {name: value for name, value in given.items() if value is not None})
     )

@@ -17,6 +17,7 @@ from bmtune.config.space_model import SearchSpace
 from bmtune.records import CheckpointWritten
 from bmtune.records import Epoch
 from bmtune.records import Metrics
+from bmtune.records import Notice
 from bmtune.records import Objective
 from bmtune.records import Record
 from bmtune.records import RunFinished
@@ -159,6 +160,8 @@ class SearchState:
                 self._finish(record)
             case RunFinished():
                 self.end = record
+            case Notice():
+                pass
 
     def _trial(self, number: int) -> RunningTrial:
         if number not in self.running:
