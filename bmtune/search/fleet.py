@@ -31,10 +31,17 @@ MOST_FAILED_STARTS = 3
 
 
 class Lost(NamedTuple):
-    """A lane went down with its host."""
+    """A lane went down with its host.
+
+    Attributes:
+        lane: Its number.
+        error: What Tune is told.
+        blamed: Whether this lane may have been the reason.
+    """
 
     lane: int
-    error: Exception
+    error: RayActorError
+    blamed: bool
 
 
 @dataclass
@@ -46,6 +53,7 @@ class _Berth:
     ready: bool = False
     lanes: set[int] = field(default_factory=set)
     leaving: set[int] = field(default_factory=set)
+    on_trial: int | None = None
     commands: list[Command] = field(default_factory=list)
     sent: int = 0
     confirmed: Counter[int] = field(default_factory=Counter)
@@ -80,14 +88,24 @@ class Fleet:
             actor: Any = self._actor_class.remote(*self._arguments)
             self._berths.append(_Berth(actor, actor.ready.remote()))
 
-    def place(self, task: str) -> int | None:
-        """Starts a trial in the host with the most free lanes; the number of its lane, or None where none is free."""
+    def place(self, task: str, *, suspect: bool = False) -> int | None:
+        """Starts a trial in the host with the most free lanes; the number of its lane, or None where none is free.
+
+        Args:
+            task: A `Task` as JSON.
+            suspect: Whether the trial may end its host. Of those a host takes one at a time, until it has trained:
+                so it is known which one did, and the others are not given up with it.
+        """
         free = [berth for berth in self._berths if berth.ready and berth.taken < self._plan.lanes]
+        if suspect:
+            free = [berth for berth in free if berth.on_trial is None]
         if not free:
             return None
         berth = min(free, key=lambda berth: berth.taken)
         lane = next(self._numbers)
         berth.lanes.add(lane)
+        if suspect:
+            berth.on_trial = lane
         berth.commands.append(Start(lane, task))
         return lane
 
@@ -146,6 +164,8 @@ class Fleet:
             found = []
         self._ask(berth)
         for heard in found:
+            if heard.lane == berth.on_trial and (heard.trained or heard.stopped):
+                berth.on_trial = None
             if heard.stopped:
                 berth.lanes.discard(heard.lane)
                 berth.leaving.discard(heard.lane)
@@ -169,7 +189,9 @@ class Fleet:
         text = str(error).strip().split("\n")[0]
         # Tune trains a trial again whose actor died; one that raised would have told so in its report.
         for lane in sorted(berth.lanes):
-            yield Lost(lane, RayActorError(error_msg=f"its host ended: {text}"))
+            blamed = berth.on_trial in (None, lane)
+            # Tune does not count what it takes for a node that was claimed back.
+            yield Lost(lane, RayActorError(error_msg=f"its host ended: {text}", preempted=not blamed), blamed)
 
     def _send(self) -> None:
         for berth in self._berths:

@@ -35,12 +35,14 @@ class Heard(NamedTuple):
         lane: Its number.
         report: A `TrialReport` as JSON, or None.
         waits: Whether the lane trains on only when it is told to.
+        trained: Whether it has trained here.
         stopped: Whether the lane was given back.
     """
 
     lane: int
     report: str | None
     waits: bool
+    trained: bool
     stopped: bool
 
 
@@ -127,8 +129,11 @@ class Host:
 
     def _deliver(self, told: Told) -> None:
         due = told.due
-        report = None if due is None else guarded(due.carry_out).model_dump_json()
-        heard = Heard(told.lane, report, due is not None and due.waits, told.stopped)
+        if due is None:
+            heard = Heard(told.lane, None, waits=False, trained=False, stopped=told.stopped)
+        else:
+            report = guarded(due.carry_out).model_dump_json()
+            heard = Heard(told.lane, report, due.waits, due.trained, told.stopped)
         with self._changed:
             self._heard.append(heard)
             self._changed.notify_all()

@@ -7,6 +7,7 @@ Ray, and `seam_holds` tells beforehand whether all of it is as it was when this 
 
 import inspect
 import re
+from collections import Counter
 from collections import deque
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -30,6 +31,9 @@ SEAM: Any = _tune_controller
 
 TESTED = ((2, 55), (2, 60))
 """First and last version of Ray that the contract tests were run with."""
+
+SUSPECT_AFTER = 2
+"""Hosts that ended with a trial until it is taken for the reason: one may be killed by anybody."""
 
 OnLateReport = Callable[[Mapping[str, Any], str], None]
 """(configuration of a trial, `TrialReport` as JSON): what a trial still told after Tune had let go of it."""
@@ -85,6 +89,7 @@ class LaneManager:
         self._by_lane: dict[int, LaneActor] = {}
         self._failed: set[LaneActor] = set()
         self._events: deque[Callable[[], None]] = deque()
+        self._losses: Counter[int] = Counter()
 
     @property
     def num_live_actors(self) -> int:
@@ -197,9 +202,10 @@ class LaneManager:
         # A trial that has just been paused may be wanted again before its old lane has written all of it.
         leaving = {actor.config[NUMBER] for actor in self._by_lane.values()}
         for actor in [actor for actor in self._pending if actor.config[NUMBER] not in leaving]:
-            lane = self._fleet.place(actor.config["task"])
+            suspect = self._losses[actor.config[NUMBER]] >= SUSPECT_AFTER
+            lane = self._fleet.place(actor.config["task"], suspect=suspect)
             if lane is None:
-                return
+                continue
             actor.lane = lane
             self._pending.remove(actor)
             self._by_lane[lane] = actor
@@ -223,6 +229,7 @@ class LaneManager:
         if actor is None:
             return
         if isinstance(heard, Lost):
+            self._losses[actor.config[NUMBER]] += heard.blamed
             self._events.append(partial(self._lost, actor, heard.error))
         elif heard.stopped:
             self._late(actor, heard)

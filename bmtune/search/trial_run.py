@@ -112,12 +112,14 @@ class DueReport:
         writes: What must lie on the disk before.
         end: How the trial ended, or None.
         waits: Whether the trial stands at a rung and trains on only when it is told to.
+        trained: Whether it trained for this report, and does not only tell again what a checkpoint holds.
     """
 
     epochs: tuple[Epoch, ...] = ()
     writes: tuple[Write, ...] = ()
     end: TrialEnd | None = None
     waits: bool = False
+    trained: bool = True
 
     def carry_out(self) -> TrialReport:
         """Writes the files and returns the report."""
@@ -166,7 +168,7 @@ class TrialLog:
             return None
         self._unconfirmed.append(report.epochs)
         kept = tuple(partial(self._existing, which) for which in ("best", "last"))
-        return DueReport(report.epochs, kept, report.end, waits=self._budget in self._task.rungs)
+        return DueReport(report.epochs, kept, report.end, waits=self._budget in self._task.rungs, trained=False)
 
     def take(self, training: Training, report: EpochReport) -> DueReport | None:
         """Takes an epoch that `training` has just finished; the report that is due now, if any."""

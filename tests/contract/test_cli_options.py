@@ -25,6 +25,7 @@ COMMANDS = {
         "--dry-run",
         "--scheduler",
         "--sampler",
+        "--pack",
         "--cpus-per-trial",
         "--gpus-per-trial",
         "--max-concurrent",
