@@ -15,7 +15,7 @@ from bmtune.training import make_problem
 from bmtune.training import start
 from bmtune.training.engine import SoloEngine
 from bmtune.training.recipes import PHASES
-from bmtune.training.trial import main_phase
+from bmtune.training.settle import main_phase
 
 SHAPES = ((2, 10, 6, 256), (64, 3, 10, 64), (64, 3, 32, 64), (196, 3, 20, 64))
 TIMES, FASTER = 2.0, 3.0

@@ -1,4 +1,4 @@
-"""Gradient attacks: pure functions, written for one trial, that move rows inside a ball to raise a loss."""
+"""Gradient attacks: pure functions that move rows inside a ball to raise a loss, for one model or several."""
 
 from bmtune.attacks.apgd import apgd
 from bmtune.attacks.attack import attack

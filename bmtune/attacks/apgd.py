@@ -1,7 +1,8 @@
 """Auto-PGD, the strong check (Croce and Hein 2020, arXiv 2003.01690, algorithm 1).
 
-Notation: `B` rows, `N` features, `K` starts. Each row has its own step size, halved at checkpoints where its loss
-stalls; the search then goes on from the best point so far. Rows are told apart by masks only.
+Notation: `B` rows, `N` features, `K` starts, after any axes of models attacked together. Each row has its own step
+size, halved at checkpoints where its loss stalls; the search then goes on from the best point so far. Rows are told
+apart by masks only.
 """
 
 from typing import NamedTuple
@@ -21,20 +22,22 @@ ENOUGH = 0.75
 
 
 class _Point(NamedTuple):
-    x: Tensor  # (B, N)
-    loss: Tensor  # (B,)
-    slope: Tensor  # (B, N)
+    x: Tensor  # (..., B, N)
+    loss: Tensor  # (..., B)
+    slope: Tensor  # (..., B, N)
 
 
 class _Period(NamedTuple):
     """What is remembered since the last checkpoint."""
 
-    rises: Tensor  # (B,) moves that raised the loss
-    best_loss: Tensor  # (B,) the best loss at the last checkpoint
-    halved: Tensor  # (B,) whether the step was halved there
+    rises: Tensor  # (..., B) moves that raised the loss
+    best_loss: Tensor  # (..., B) the best loss at the last checkpoint
+    halved: Tensor  # (..., B) whether the step was halved there
 
 
-def apgd(loss: RowLoss, ball: Ball, noise: Float[Tensor, "K B N"], *, steps: int) -> Float[Tensor, "K B N"]:
+def apgd(
+    loss: RowLoss, ball: Ball, noise: Float[Tensor, "*lanes K B N"], *, steps: int
+) -> Float[Tensor, "*lanes K B N"]:
     """The point of highest loss that each start visits.
 
     Args:
@@ -43,9 +46,8 @@ def apgd(loss: RowLoss, ball: Ball, noise: Float[Tensor, "K B N"], *, steps: int
         noise: Displacements of the starts from the rows; what leaves the ball is projected into it.
         steps: Gradient steps of each start.
     """
-    return torch.stack(
-        [_from_start(loss, ball, ball.project(ball.centre + offset), steps) for offset in noise.unbind(0)]
-    )
+    starts = (ball.project(ball.centre + offset) for offset in noise.unbind(-3))
+    return torch.stack([_from_start(loss, ball, start, steps) for start in starts], -3)
 
 
 def checkpoints(steps: int) -> tuple[int, ...]:
@@ -60,7 +62,7 @@ def checkpoints(steps: int) -> tuple[int, ...]:
 def _from_start(loss: RowLoss, ball: Ball, x: Tensor, steps: int) -> Tensor:
     now = best = _Point(x, *row_slopes(loss, x))
     previous = now.x
-    step = (2 * ball.radius) * torch.ones_like(now.loss)
+    step = (2 * ball.radius) * torch.ones_like(now.loss)[..., None]
     period = _start_period(best, torch.ones_like(now.loss, dtype=torch.bool))
     decisive, last = set(checkpoints(steps)), 0
     for number in range(1, steps + 1):
@@ -71,13 +73,13 @@ def _from_start(loss: RowLoss, ball: Ball, x: Tensor, steps: int) -> Tensor:
         previous, now = now.x, found
         if number in decisive:
             stalls = _stalls(period, best, number - last)
-            step, last = torch.where(stalls, step / 2, step), number
+            step, last = torch.where(stalls[..., None], step / 2, step), number
             now, period = _choose(stalls, best, now), _start_period(best, stalls)
     return best.x
 
 
 def _move(ball: Ball, now: _Point, previous: Tensor, step: Tensor, *, momentum: float) -> Tensor:
-    ahead = ball.project(now.x + step[..., None] * ball.ascent(now.slope))
+    ahead = ball.project(now.x + step * ball.ascent(now.slope))
     return ball.project(now.x + momentum * (ahead - now.x) + (1 - momentum) * (now.x - previous))
 
 

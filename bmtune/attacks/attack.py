@@ -1,4 +1,7 @@
-"""The attack that a configuration describes. `B` rows, `N` features, `K` starts."""
+"""The attack that a configuration describes.
+
+Notation: `B` rows, `N` features, `K` starts, after any axes of models that are attacked together.
+"""
 
 import torch
 from jaxtyping import Float
@@ -15,12 +18,12 @@ from bmtune.config.adversarial import AttackConfig
 def attack(
     config: AttackConfig,
     loss: RowLoss,
-    x: Float[Tensor, "B N"],
-    noise: Float[Tensor, "K B N"],
+    x: Float[Tensor, "*lanes B N"],
+    noise: Float[Tensor, "*lanes K B N"],
     *,
     radius: Tensor | float,
     interval: tuple[float, float],
-) -> Float[Tensor, "B N"]:
+) -> Float[Tensor, "*lanes B N"]:
     """The rows moved so that the loss of each is high: the worst of the attack's restarts.
 
     Args:
@@ -28,7 +31,8 @@ def attack(
         loss: What is raised, for each row; its parameters should need no gradient.
         x: Rows in the interval.
         noise: Displacements of the starts, in the units of the rows: `attack_noise` times the radius.
-        radius: Radius of the ball in the units of the rows, a number or a tensor of shape (). With 0 the result is x.
+        radius: Radius of the ball in the units of the rows, a number or a tensor of shape () or (..., 1, 1). With 0 the
+            result is x.
         interval: Lowest and highest value of a feature.
     """
     return worst(loss, attempts(config, loss, x, noise, radius=radius, interval=interval))
@@ -37,12 +41,12 @@ def attack(
 def attempts(
     config: AttackConfig,
     loss: RowLoss,
-    x: Float[Tensor, "B N"],
-    noise: Float[Tensor, "K B N"],
+    x: Float[Tensor, "*lanes B N"],
+    noise: Float[Tensor, "*lanes K B N"],
     *,
     radius: Tensor | float,
     interval: tuple[float, float],
-) -> Float[Tensor, "K B N"]:
+) -> Float[Tensor, "*lanes K B N"]:
     """Where the attack arrives from each start; the arguments are those of `attack`."""
     ball = make_ball(config.norm, x, radius, interval)
     if config.name == "fgm":
@@ -50,14 +54,14 @@ def attempts(
     return pgd(loss, ball, noise, steps=config.steps, relative_step=config.relative_step)
 
 
-def worst(loss: RowLoss, found: Float[Tensor, "K B N"]) -> Float[Tensor, "B N"]:
+def worst(loss: RowLoss, found: Float[Tensor, "*lanes K B N"]) -> Float[Tensor, "*lanes B N"]:
     """The point of highest loss for each row; one whose loss is not a number is the last to be taken."""
-    if len(found) == 1:
-        return found[0]
+    if found.shape[-3] == 1:
+        return found.squeeze(-3)
     with torch.no_grad():
-        losses = torch.stack([loss(x) for x in found.unbind(0)])
-    chosen = losses.nan_to_num(nan=float("-inf"), posinf=float("inf"), neginf=float("-inf")).argmax(0)
-    return found.take_along_dim(chosen[None, :, None], 0).squeeze(0)
+        losses = torch.stack([loss(x) for x in found.unbind(-3)], -2)
+    chosen = losses.nan_to_num(nan=float("-inf"), posinf=float("inf"), neginf=float("-inf")).argmax(-2)
+    return found.take_along_dim(chosen[..., None, :, None], -3).squeeze(-3)
 
 
 def attack_noise(

@@ -1,6 +1,7 @@
 """The set in which an attack may move each row: a ball around it, cut off at the interval.
 
-Notation: `B` rows, `N` features, `K` starts of an attack.
+Notation: `B` rows, `N` features, `K` starts of an attack. Any axes may come before these, such as one of models that
+are attacked together, each with rows and a radius of its own: axes are counted from the last.
 """
 
 from typing import Literal
@@ -18,10 +19,10 @@ class Ball(NamedTuple):
 
     Attributes:
         norm: The norm in which the radius is measured, over the features of a row.
-        centre: (B, N) rows.
-        radius: In the units of the rows; a number, or a tensor of shape ().
-        low: (B, N) lowest values allowed.
-        high: (B, N) highest values allowed.
+        centre: (..., B, N) rows.
+        radius: In the units of the rows; a number, or a tensor of shape () or (..., 1, 1).
+        low: (..., B, N) lowest values allowed.
+        high: (..., B, N) highest values allowed.
     """
 
     norm: Norm
@@ -30,7 +31,7 @@ class Ball(NamedTuple):
     low: Tensor
     high: Tensor
 
-    def project(self, moved: Float[Tensor, "B N"]) -> Float[Tensor, "B N"]:
+    def project(self, moved: Float[Tensor, "*lanes B N"]) -> Float[Tensor, "*lanes B N"]:
         """The rows moved back into the ball, then clipped to the interval, which brings no row farther away."""
         if self.norm == "l2":
             offset = moved - self.centre
@@ -39,7 +40,7 @@ class Ball(NamedTuple):
             moved = self.centre + offset * torch.where(length > self.radius, self.radius / length, 1.0)
         return torch.minimum(torch.maximum(moved, self.low), self.high)
 
-    def ascent(self, slope: Float[Tensor, "B N"]) -> Float[Tensor, "B N"]:
+    def ascent(self, slope: Float[Tensor, "*lanes B N"]) -> Float[Tensor, "*lanes B N"]:
         """The unit step of this norm along which the loss grows fastest; 0 where the slope is 0."""
         if self.norm == "linf":
             return slope.sign()
@@ -49,7 +50,9 @@ class Ball(NamedTuple):
         return scaled / scaled.square().sum(-1, keepdim=True).sqrt().clamp_min(1.0)
 
 
-def make_ball(norm: Norm, x: Float[Tensor, "B N"], radius: Tensor | float, interval: tuple[float, float]) -> Ball:
+def make_ball(
+    norm: Norm, x: Float[Tensor, "*lanes B N"], radius: Tensor | float, interval: tuple[float, float]
+) -> Ball:
     """The ball around rows x.
 
     A row that itself lies outside the interval may stay there: a ball of radius 0 holds the row and nothing else.

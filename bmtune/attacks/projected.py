@@ -1,4 +1,4 @@
-"""Projected gradient ascent. `B` rows, `N` features, `K` starts."""
+"""Projected gradient ascent. `B` rows, `N` features, `K` starts, after any axes of models attacked together."""
 
 import torch
 from jaxtyping import Float
@@ -9,7 +9,7 @@ from bmtune.attacks.slopes import RowLoss
 from bmtune.attacks.slopes import row_slopes
 
 
-def fgm(loss: RowLoss, ball: Ball, noise: Float[Tensor, "K B N"]) -> Float[Tensor, "K B N"]:
+def fgm(loss: RowLoss, ball: Ball, noise: Float[Tensor, "*lanes K B N"]) -> Float[Tensor, "*lanes K B N"]:
     """One step of the whole radius along the gradient (Goodfellow et al. 2015, arXiv 1412.6572).
 
     Args:
@@ -21,8 +21,8 @@ def fgm(loss: RowLoss, ball: Ball, noise: Float[Tensor, "K B N"]) -> Float[Tenso
 
 
 def pgd(
-    loss: RowLoss, ball: Ball, noise: Float[Tensor, "K B N"], *, steps: int, relative_step: float
-) -> Float[Tensor, "K B N"]:
+    loss: RowLoss, ball: Ball, noise: Float[Tensor, "*lanes K B N"], *, steps: int, relative_step: float
+) -> Float[Tensor, "*lanes K B N"]:
     """Projected gradient ascent (Madry et al. 2018, arXiv 1706.06083); every iterate is in ball and interval.
 
     Args:
@@ -37,10 +37,10 @@ def pgd(
     """
     step = ball.radius * (relative_step / steps)
     found = []
-    for displacement in noise.unbind(0):
+    for displacement in noise.unbind(-3):
         x = ball.project(ball.centre + displacement)
         for _ in range(steps):
             _, slope = row_slopes(loss, x)
             x = ball.project(x + step * ball.ascent(slope))
         found.append(x)
-    return torch.stack(found)
+    return torch.stack(found, -3)

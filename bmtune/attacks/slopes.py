@@ -1,4 +1,4 @@
-"""The slope of a loss in the rows, for each row on its own. `B` rows, `N` features."""
+"""The slope of a loss in the rows, for each row on its own. `B` rows, `N` features, after any axes of models."""
 
 from collections.abc import Callable
 
@@ -7,10 +7,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 RowLoss = Callable[[Tensor], Tensor]
-"""A loss of rows (B, N) for each row, (B,), in which no row depends on another."""
+"""A loss of rows (..., B, N) for each row, (..., B), in which no row depends on another."""
 
 
-def row_slopes(loss: RowLoss, x: Float[Tensor, "B N"]) -> tuple[Float[Tensor, " B"], Float[Tensor, "B N"]]:
+def row_slopes(
+    loss: RowLoss, x: Float[Tensor, "*lanes B N"]
+) -> tuple[Float[Tensor, "*lanes B"], Float[Tensor, "*lanes B N"]]:
     """The loss of each row and its gradient in that row, from one backward pass of the sum.
 
     Only x is differentiated, whether gradients are on or off outside. A loss that is not a number

@@ -60,9 +60,9 @@ class CurriculumConfig(Config):
 class AdversarialConfig(Config):
     """Adversarial training: the phase `adv`."""
 
-    pretrain: bool = False
+    pretrain: Annotated[bool, Lane()] = False
     """Whether the classifier is trained on clean rows first, by trainer.classification."""
-    max_epoch: int = Field(40, ge=1)
+    max_epoch: Annotated[int, Lane()] = Field(40, ge=1)
     """Most epochs."""
     batch_size: int = Field(64, ge=1)
     """Rows a step."""
@@ -74,11 +74,11 @@ class AdversarialConfig(Config):
     """The attack that is trained against."""
     epsilon: Annotated[float, Lane()] = Field(0.1, ge=0, le=1)
     """Radius of the attack's ball, as a fraction of the interval's length."""
-    curriculum: CurriculumConfig = CurriculumConfig()
+    curriculum: Annotated[CurriculumConfig, Lane()] = CurriculumConfig()
     """How the strength grows."""
     optimizer: OptimizerConfig = OptimizerConfig(lr=3e-3)
     """The optimizer of the cores."""
-    patience: int = Field(10, ge=1)
+    patience: Annotated[int, Lane()] = Field(10, ge=1)
     """Epochs without improvement of stop_crit after which training stops."""
     stop_crit: MetricName = "rob"
     """The metric that is watched and whose best epoch is kept."""
@@ -86,7 +86,7 @@ class AdversarialConfig(Config):
     """Steps between two logs of gradients."""
     metrics: MetricSchedule = (("acc", 1), ("loss", 1), ("rob", 1))
     """Metrics measured on the validation rows, each every so many epochs."""
-    save: bool = False
+    save: Annotated[bool, Lane()] = False
     """Whether a trainer writes its result to outputs/<name>/models/."""
     auto_stack: bool = True
     """Accepted for the trainer guide's sake; the contraction here is always stacked."""

@@ -18,4 +18,9 @@ class Lane:
 
     `lr: Annotated[float, Lane()]` becomes a vector over a pack; a field without the marker must
     be equal for all trials that are advanced together.
+
+    Attributes:
+        zero_apart: Trials that have 0 here take another program and do not share a pack with those that do not.
     """
+
+    zero_apart: bool = False

@@ -18,13 +18,13 @@ class BornConfig(Config):
 
     embedding: EmbeddingName = "legendre"
     """The functions that lift a feature to a vector."""
-    physical_dim: int = Field(10, ge=2, le=128)
+    physical_dim: Annotated[int, Lane()] = Field(10, ge=2, le=128)
     """Number of embedding functions a feature, d."""
     bond_dim: Annotated[int, Lane()] = Field(6, ge=1, le=4096)
     """Dimension of every inner bond, D."""
-    init: InitName = "identity"
+    init: Annotated[InitName, Lane()] = "identity"
     """Start of the cores: identity plus noise, or noise alone."""
-    init_std: float = Field(1e-2, ge=0, le=10)
+    init_std: Annotated[float, Lane()] = Field(1e-2, ge=0, le=10)
     """Standard deviation of the noise in the start."""
     dtype: DtypeName = "float32"
     """Number type of the cores."""

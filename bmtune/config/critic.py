@@ -42,5 +42,5 @@ class CriticConfig(Config):
     """Optimizer of the critic."""
     steps: int = Field(5, ge=1)
     """Critic steps for one generator step."""
-    pretrain_epochs: int = Field(5, ge=0)
+    pretrain_epochs: Annotated[int, Lane()] = Field(5, ge=0)
     """Passes over the real rows in which only the critic is trained, before the first generator step."""

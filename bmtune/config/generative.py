@@ -48,18 +48,18 @@ class NormControlConfig(Config):
 
     every: int = Field(0, ge=0)
     """Steps between two rescalings of all cores to the target; 0 for none."""
-    penalty: Annotated[float, Lane()] = Field(0.0, ge=0)
+    penalty: Annotated[float, Lane(zero_apart=True)] = Field(0.0, ge=0)
     """Weight of (log Z - log target)^2 in the loss."""
-    target: Annotated[float, Field(gt=0)] | Literal["start"] = 1.0
+    target: Annotated[Annotated[float, Field(gt=0)] | Literal["start"], Lane()] = 1.0
     """The target of Z: a number, or its value at the start of the phase."""
 
 
 class GenerativeConfig(Config):
     """Generative training: the phase `gen`."""
 
-    pretrain: bool = False
+    pretrain: Annotated[bool, Lane()] = False
     """Whether the classifier is trained first, by trainer.classification."""
-    max_epoch: int = Field(40, ge=1)
+    max_epoch: Annotated[int, Lane()] = Field(40, ge=1)
     """Most epochs."""
     batch_size: int = Field(64, ge=1)
     """Rows a step."""
@@ -69,7 +69,7 @@ class GenerativeConfig(Config):
     """The optimizer of the cores."""
     norm_control: NormControlConfig = NormControlConfig()
     """What keeps Z in range."""
-    patience: int = Field(10, ge=1)
+    patience: Annotated[int, Lane()] = Field(10, ge=1)
     """Epochs without improvement of stop_crit after which training stops."""
     stop_crit: MetricName = "genloss"
     """The metric that is watched and whose best epoch is kept."""
@@ -77,7 +77,7 @@ class GenerativeConfig(Config):
     """Steps between two logs of gradients."""
     metrics: MetricSchedule = (("acc", 1), ("loss", 1), ("genloss", 1))
     """Metrics measured on the validation rows, each every so many epochs."""
-    save: bool = False
+    save: Annotated[bool, Lane()] = False
     """Whether a trainer writes its result to outputs/<name>/models/."""
     auto_stack: bool = True
     """Accepted for the trainer guide's sake; the contraction here is always stacked."""

@@ -29,7 +29,7 @@ class OptimizerConfig(Config):
     """Learning rate of the first step."""
     lr_decay: Annotated[float, Lane()] = Field(0.0, ge=0)
     """The rate after t steps is lr / (1 + lr_decay t); 0 keeps it."""
-    weight_decay: Annotated[float, Lane()] = Field(0.0, ge=0)
+    weight_decay: Annotated[float, Lane(zero_apart=True)] = Field(0.0, ge=0)
     """Weight decay: coupled for adam and sgd, decoupled for adamw."""
     betas: Annotated[tuple[Decay, Decay], Lane()] = (0.9, 0.999)
     """Decay rates of Adam's running moments; sgd does not use them."""

@@ -36,7 +36,7 @@ class CriterionConfig(Config):
 class ClassificationConfig(Config):
     """Training of p(c|x): the phases `pre` and `re`."""
 
-    max_epoch: int = Field(40, ge=1)
+    max_epoch: Annotated[int, Lane()] = Field(40, ge=1)
     """Most epochs."""
     batch_size: int = Field(64, ge=1)
     """Rows a step."""
@@ -44,7 +44,7 @@ class ClassificationConfig(Config):
     """The loss."""
     optimizer: OptimizerConfig = OptimizerConfig()
     """The optimizer of the cores."""
-    patience: int = Field(10, ge=1)
+    patience: Annotated[int, Lane()] = Field(10, ge=1)
     """Epochs without improvement of stop_crit after which training stops."""
     stop_crit: MetricName = "loss"
     """The metric that is watched and whose best epoch is kept."""
@@ -52,7 +52,7 @@ class ClassificationConfig(Config):
     """Steps between two logs of gradients."""
     metrics: MetricSchedule = (("acc", 1), ("loss", 1))
     """Metrics measured on the validation rows, each every so many epochs."""
-    save: bool = False
+    save: Annotated[bool, Lane()] = False
     """Whether a trainer writes its result to outputs/<name>/models/."""
     auto_stack: bool = True
     """Accepted for the trainer guide's sake; the contraction here is always stacked."""
@@ -77,7 +77,7 @@ class SamplingConfig(Config):
 class GANStyleConfig(Config):
     """GAN-style training: a critic, and retraining of the classifier when it suffers."""
 
-    max_epoch: int = Field(20, ge=1)
+    max_epoch: Annotated[int, Lane()] = Field(20, ge=1)
     """Most epochs of the GAN phase."""
     critic: CriticConfig = CriticConfig()
     """The critic."""
@@ -87,7 +87,7 @@ class GANStyleConfig(Config):
     """Real rows for each generated row in the critic's batches."""
     optimizer: OptimizerConfig = OptimizerConfig(lr=1e-3)
     """The optimizer of the cores as generator."""
-    patience: int = Field(10, ge=1)
+    patience: Annotated[int, Lane()] = Field(10, ge=1)
     """Epochs without improvement of stop_crit after which training stops."""
     stop_crit: MetricName = "fid"
     """The metric that is watched and whose best epoch is kept."""
@@ -95,13 +95,13 @@ class GANStyleConfig(Config):
     """Steps between two logs of gradients."""
     metrics: MetricSchedule = (("acc", 1), ("loss", 1), ("fid", 1))
     """Metrics measured on the validation rows, each every so many epochs."""
-    retrain_crit: Literal["acc", "loss"] = "acc"
+    retrain_crit: Annotated[Literal["acc", "loss"], Lane()] = "acc"
     """Whether retraining watches the fall of the accuracy or the relative rise of the class loss."""
     tolerance: Annotated[float, Lane()] = Field(0.02, ge=0)
     """Fall of the accuracy (share), or relative rise of the loss, that starts retraining."""
-    retrain: ClassificationConfig = ClassificationConfig(max_epoch=10, patience=3)
+    retrain: Annotated[ClassificationConfig, Lane()] = ClassificationConfig(max_epoch=10, patience=3)
     """Training of the classifier after such a fall."""
-    save: bool = False
+    save: Annotated[bool, Lane()] = False
     """Whether a trainer writes its result to outputs/<name>/models/."""
 
     @model_validator(mode="after")

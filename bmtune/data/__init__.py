@@ -4,6 +4,7 @@ from bmtune.data.batches import Loader
 from bmtune.data.batches import check_batch_size
 from bmtune.data.batches import class_batches
 from bmtune.data.batches import discrimination_batches
+from bmtune.data.batches import row_order
 from bmtune.data.handler import DataHandler
 from bmtune.data.handler import Split
 from bmtune.data.labels import encode_labels
@@ -28,6 +29,7 @@ __all__ = [
     "encode_labels",
     "fit_scaler",
     "load_table",
+    "row_order",
     "split_rows",
     "table_from_arrays",
 ]

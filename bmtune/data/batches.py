@@ -53,7 +53,7 @@ def class_batches(
         generator: Draws the order; a CPU generator gives the same order on every device.
     """
     if generator is not None:
-        order = _permutation(len(y), generator, y.device)
+        order = row_order(len(y), generator, y.device)
         x, y = x[order], y[order]
     return zip(torch.split(x, batch_size), torch.split(y, batch_size), strict=True)
 
@@ -91,14 +91,15 @@ def discrimination_batches(
     grouped = torch.argsort(y, stable=True)
     if generator is not None:
         # Grouping a uniform order by class leaves each class in a uniform order, independent of the others.
-        order = _permutation(len(y), generator, y.device)
+        order = row_order(len(y), generator, y.device)
         grouped = order[torch.argsort(y[order], stable=True)]
     starts = counts.cumsum(0) - counts
     index = grouped[starts[None, :] + torch.arange(usable, device=y.device)[:, None]]
     return iter(torch.split(x[index], num_per_class))
 
 
-def _permutation(num_rows: int, generator: torch.Generator, device: torch.device) -> Int64[Tensor, " R"]:
+def row_order(num_rows: int, generator: torch.Generator, device: torch.device) -> Int64[Tensor, " R"]:
+    """An order of rows drawn from a CPU generator, the same on every device."""
     return torch.randperm(num_rows, generator=generator, device=generator.device).to(device)
 
 

@@ -49,7 +49,8 @@ def gradient_penalty(
         generated: As many generated rows.
         mixing: Shares of the real row, uniform in [0, 1].
     """
-    between = (generated + mixing * (real - generated)).detach().requires_grad_()
-    (slope,) = torch.autograd.grad(score(between).sum(), between, create_graph=True)
+    between = (generated + mixing * (real - generated)).detach()
+    # Inside torch.vmap there are no leaves to differentiate in.
+    slope = torch.func.grad(lambda rows: score(rows).sum())(between)
     norms: Tensor = torch.linalg.vector_norm(slope, dim=-1)
     return (norms - 1).square().mean()

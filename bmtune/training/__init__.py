@@ -6,13 +6,13 @@ from bmtune.training.outcome import test_metrics
 from bmtune.training.outcome import timings
 from bmtune.training.problem import Problem
 from bmtune.training.problem import make_problem
+from bmtune.training.settle import main_best
 from bmtune.training.snapshot import from_checkpoint
 from bmtune.training.snapshot import to_checkpoint
 from bmtune.training.state import EpochReport
 from bmtune.training.state import TrialState
 from bmtune.training.status import Status
 from bmtune.training.trial import advance
-from bmtune.training.trial import main_best
 from bmtune.training.trial import start
 from bmtune.training.trial import start_at
 

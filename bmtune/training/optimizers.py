@@ -19,12 +19,12 @@ class OptimizerState(NamedTuple):
     """What an optimizer remembers.
 
     Attributes:
-        step: Updates done.
+        step: Updates done; in a pack those of each trial, on the host.
         first: Running means of the gradients, one a parameter that holds numbers; none for sgd.
         second: Running means of their squares; none for sgd.
     """
 
-    step: int
+    step: int | Tensor
     first: tuple[Tensor, ...]
     second: tuple[Tensor, ...]
 
@@ -33,7 +33,7 @@ def start_optimizer(config: OptimizerConfig, params: Sequence[Tensor]) -> Optimi
     """The state before the first update."""
     if config.name == "sgd":
         return OptimizerState(0, (), ())
-    zeros = [torch.zeros_like(param) for param in _live(params)]
+    zeros = [torch.zeros_like(param) for param in live(params)]
     return OptimizerState(0, tuple(zeros), tuple(zero.clone() for zero in zeros))
 
 
@@ -44,16 +44,17 @@ def update(
 
     Kingma and Ba 2015 (arXiv 1412.6980) for adam, Loshchilov and Hutter 2019 (arXiv 1711.05101) for adamw.
     """
-    lr = config.lr / (1 + config.lr_decay * state.step)
-    real, slopes = _live(params), _live(grads)
+    done = int(state.step)
+    lr = config.lr / (1 + config.lr_decay * done)
+    real, slopes = live(params), live(grads)
     if config.weight_decay and config.name != "adamw":
         slopes = list(torch._foreach_add(slopes, real, alpha=config.weight_decay))
     if config.name == "sgd":
         moved = torch._foreach_add(real, slopes, alpha=-lr)
-        return _like(params, moved), OptimizerState(state.step + 1, (), ())
+        return like(params, moved), OptimizerState(done + 1, (), ())
     if config.weight_decay and config.name == "adamw":
         real = list(torch._foreach_mul(real, 1 - lr * config.weight_decay))
-    step, (beta1, beta2) = state.step + 1, config.betas
+    step, (beta1, beta2) = done + 1, config.betas
     first = torch._foreach_lerp(state.first, slopes, 1 - beta1)
     second = torch._foreach_mul(state.second, beta2)
     torch._foreach_addcmul_(second, slopes, slopes, 1 - beta2)
@@ -62,18 +63,18 @@ def update(
     divisor = torch._foreach_sqrt(second)
     torch._foreach_add_(divisor, EPSILON * correction)
     moved = torch._foreach_addcdiv(real, first, divisor, -lr * correction / (1 - beta1**step))
-    return _like(params, moved), OptimizerState(step, tuple(first), tuple(second))
+    return like(params, moved), OptimizerState(step, tuple(first), tuple(second))
 
 
-def _live(tensors: Sequence[Tensor]) -> list[Tensor]:
+def live(tensors: Sequence[Tensor]) -> list[Tensor]:
     """The tensors that hold numbers (a chain without odd core has an empty one), complex ones as pairs of reals."""
     live = [tensor for tensor in tensors if tensor.numel()]
     # Autograd may leave a gradient's conjugation to whoever reads it.
     return [torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor for tensor in live]
 
 
-def _like(originals: Sequence[Tensor], moved: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """The inverse of `_live`: empty tensors stay as they were."""
+def like(originals: Sequence[Tensor], moved: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """The inverse of `live`: empty tensors stay as they were."""
     remaining = iter(moved)
     return tuple(_as(old, next(remaining)) if old.numel() else old for old in originals)
 

@@ -8,8 +8,8 @@ from bmtune.config.root import TrialConfig
 from bmtune.evaluation import measure
 from bmtune.training.problem import Problem
 from bmtune.training.seeds import derive
+from bmtune.training.settle import main_best
 from bmtune.training.state import TrialState
-from bmtune.training.trial import main_best
 
 
 @dataclass(frozen=True)

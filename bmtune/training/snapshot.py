@@ -7,9 +7,9 @@ from torch import Tensor
 
 from bmtune.born import Cores
 from bmtune.training.optimizers import OptimizerState
+from bmtune.training.player import Player
+from bmtune.training.player import Players
 from bmtune.training.problem import Problem
-from bmtune.training.recipes.base import Player
-from bmtune.training.recipes.base import Players
 from bmtune.training.state import TrialState
 from bmtune.training.status import Status
 from bmtune.training.watch import Best
@@ -54,7 +54,7 @@ def _save_player(name: str, player: Player, tensors: dict[str, Tensor]) -> dict[
     groups = {"params": player.params, "first": player.optimizer.first, "second": player.optimizer.second}
     for group, members in groups.items():
         tensors |= {f"{name}/{group}/{i}": tensor for i, tensor in enumerate(members)}
-    return {"step": player.optimizer.step, **{group: len(members) for group, members in groups.items()}}
+    return {"step": int(player.optimizer.step), **{group: len(members) for group, members in groups.items()}}
 
 
 def _load_players(name: str, facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Players | None:

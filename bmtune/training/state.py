@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from dataclasses import field
 
 from bmtune.born import Cores
-from bmtune.training.recipes.base import Players
+from bmtune.training.player import Players
 from bmtune.training.recipes.base import cores_of
 from bmtune.training.status import Status
 from bmtune.training.watch import Best

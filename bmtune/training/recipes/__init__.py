@@ -6,11 +6,13 @@ from bmtune.training.recipes.base import Players
 from bmtune.training.recipes.base import Recipe
 from bmtune.training.recipes.base import cores_of
 from bmtune.training.recipes.classification import Classification
+from bmtune.training.recipes.gan import CriticStart
 from bmtune.training.recipes.gan import GanStyle
 from bmtune.training.recipes.generative import Generative
 
 PHASES: dict[str, Recipe] = {
     "pre": Classification("pre"),
+    "critic": CriticStart(),
     "gan": GanStyle(),
     "re": Classification("re"),
     "gen": Generative(),
@@ -22,6 +24,7 @@ __all__ = [
     "PHASES",
     "Adversarial",
     "Classification",
+    "CriticStart",
     "GanStyle",
     "Generative",
     "Player",

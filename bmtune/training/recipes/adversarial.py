@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bmtune.attacks import RowLoss
 from bmtune.attacks import attack
 from bmtune.attacks import attack_noise
 from bmtune.attacks import ball_noise
@@ -25,13 +26,13 @@ from bmtune.objectives import divergence_rows
 from bmtune.objectives import mixed_adversarial
 from bmtune.objectives import trades
 from bmtune.training.engine import Engine
-from bmtune.training.engine import Params
+from bmtune.training.engine import Number
+from bmtune.training.player import Params
 from bmtune.training.problem import Problem
 from bmtune.training.recipes.base import PhaseRules
 from bmtune.training.recipes.base import Player
 from bmtune.training.recipes.base import Players
 from bmtune.training.recipes.base import Step
-from bmtune.training.recipes.base import watched_norm
 from bmtune.training.recipes.classification import CRITERIA
 
 ROW_CRITERIA: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -57,17 +58,18 @@ class Adversarial:
     def rules(self, problem: Problem) -> PhaseRules:
         """See `Recipe.rules`."""
         config = _config(problem)
-        return PhaseRules(config.max_epoch, config.patience, config.stop_crit, config.metrics)
+        return PhaseRules(config.max_epoch, config.patience, config.stop_crit, config.metrics, config.watch_freq)
 
     def start(self, engine: Engine, problem: Problem, cores: Cores, seed: int) -> Players:
         """See `Recipe.start`."""
         return (Player.start(_config(problem).optimizer, tuple(cores)),)
 
     def batches(self, problem: Problem, seed: int, epoch: int) -> Iterator[tuple[int, tuple[Any, ...]]]:
-        """See `Recipe.batches`: rows (B, N), labels (B,), displacements of the starts (K, B, N), radius ()."""
+        """See `Recipe.batches`: rows (B, N), labels (B,), displacements of the starts (K, B, N), radius (1, 1)."""
         config, chain = _config(problem), problem.chain
         interval = chain.embedding.data_interval
-        radius = torch.tensor(perturbation_radius(strength_at(config, epoch), interval), dtype=chain.real_dtype)
+        strength = perturbation_radius(strength_at(config, epoch), interval)
+        radius = torch.full((1, 1), strength, dtype=chain.real_dtype)
         train, generator = problem.splits["train"], torch.Generator().manual_seed(seed)
         for x, y in class_batches(train.x, train.y, config.batch_size, generator):
             starts = _starts(config, (x.shape[0], x.shape[1]), radius, interval, generator)
@@ -75,13 +77,17 @@ class Adversarial:
 
     def step(self, engine: Engine, problem: Problem, players: Players, batch: tuple[Any, ...]) -> Step:
         """See `Recipe.step`: the attack, with the cores held fixed, then one update on what it found."""
-        config = _config(problem)
-        (born,), (x, labels, *_) = players, batch
-        attacked = engine.call(_attack(problem), born.params, *batch)
-        value, grads = engine.value_and_grad(_loss(problem), born.params, x, attacked, labels)
-        params, optimizer = engine.update(config.optimizer, born.params, grads, born.optimizer)
-        norm = watched_norm(grads, born.optimizer.step, config.watch_freq)
-        return Step((Player(params, optimizer),), {"train/loss": value, **norm})
+        (born,), (x, labels, noise, radius) = players, batch
+        raised = _raised(engine, problem, born.params, x, labels)
+        interval = problem.chain.embedding.data_interval
+        attacked = attack(_config(problem).attack, raised, x, noise, radius=radius, interval=interval)
+        weight = engine.number(problem, f"{_SECTION}.method.{_WEIGHTS[_config(problem).method.name]}")
+        value, grads = engine.value_and_grad(_loss(problem), born, x, attacked, labels, weight)
+        return Step((engine.update(problem, f"{_SECTION}.optimizer", born, grads),), {"train/loss": value}, grads)
+
+
+_SECTION = "trainer.adversarial"
+_WEIGHTS = {"pgd-at": "clean_weight", "trades": "beta"}
 
 
 def strength_at(config: AdversarialConfig, epoch: int) -> float:
@@ -112,39 +118,36 @@ def _starts(
     return scale * torch.randn(starts, generator=generator, dtype=radius.dtype)
 
 
-def _attack(problem: Problem) -> Callable[..., Tensor]:
-    """The inner maximisation as a function of (params, rows, labels, displacements, radius)."""
+def _raised(engine: Engine, problem: Problem, params: Params, x: Tensor, labels: Tensor) -> RowLoss:
+    """What the attack raises, for each row: rows (B, N) to (B,)."""
     config, chain = _config(problem), problem.chain
     criterion = ROW_CRITERIA[config.criterion.name]
 
-    def moved(params: Params, x: Tensor, labels: Tensor, noise: Tensor, radius: Tensor) -> Tensor:
-        cores = Cores(*params)
+    def weights(rows: Tensor, params: Params) -> Tensor:
+        return log_weights(Cores(*params), chain.features(rows))
 
-        def class_loss(rows: Tensor) -> Tensor:
-            return criterion(log_weights(cores, chain.features(rows)), labels)
+    def class_loss(rows: Tensor, params: Params, labels: Tensor) -> Tensor:
+        return criterion(weights(rows, params), labels)
 
-        def divergence(rows: Tensor) -> Tensor:
-            return divergence_rows(clean, log_weights(cores, chain.features(rows)))
+    def divergence(rows: Tensor, params: Params, clean: Tensor) -> Tensor:
+        return divergence_rows(clean, weights(rows, params))
 
-        loss = class_loss
-        if isinstance(config.method, TradesLoss):
-            clean, loss = log_weights(cores, chain.features(x)), divergence
-        return attack(config.attack, loss, x, noise, radius=radius, interval=chain.embedding.data_interval)
-
-    return moved
+    if isinstance(config.method, TradesLoss):
+        return engine.bind(divergence, params, engine.call(weights, x, params))
+    return engine.bind(class_loss, params, labels)
 
 
 def _loss(problem: Problem) -> Callable[..., Tensor]:
-    """The outer loss as a function of (params, rows, attacked rows, labels)."""
+    """The outer loss as a function of (params, rows, attacked rows, labels, beta or the clean loss's weight)."""
     method, chain = _config(problem).method, problem.chain
     criterion = CRITERIA[_config(problem).criterion.name]
 
-    def loss(params: Params, x: Tensor, attacked: Tensor, labels: Tensor) -> Tensor:
+    def loss(params: Params, x: Tensor, attacked: Tensor, labels: Tensor, weight: Number) -> Tensor:
         cores = Cores(*params)
         # Not one batch of both: so the clean half is summed in the order of clean training.
         clean, moved = log_weights(cores, chain.features(x)), log_weights(cores, chain.features(attacked))
         if isinstance(method, TradesLoss):
-            return trades(criterion(clean, labels), clean, moved, method.beta)
-        return mixed_adversarial(criterion(clean, labels), criterion(moved, labels), method.clean_weight)
+            return trades(criterion(clean, labels), clean, moved, weight)
+        return mixed_adversarial(criterion(clean, labels), criterion(moved, labels), weight)
 
     return loss

@@ -12,14 +12,13 @@ from bmtune.config.training import ClassificationConfig
 from bmtune.objectives import brier
 from bmtune.objectives import class_nll
 from bmtune.training.engine import Engine
-from bmtune.training.engine import Params
+from bmtune.training.player import Params
 from bmtune.training.problem import Problem
 from bmtune.training.recipes.base import PhaseRules
 from bmtune.training.recipes.base import Player
 from bmtune.training.recipes.base import Players
 from bmtune.training.recipes.base import Step
 from bmtune.training.recipes.base import embedded_batches
-from bmtune.training.recipes.base import watched_norm
 
 CRITERIA = {"negative log-likelihood": class_nll, "brier": brier}
 
@@ -34,6 +33,10 @@ class Classification:
     def __init__(self, stage: Literal["pre", "re"]) -> None:
         self.stage = stage
 
+    @property
+    def _optimizer(self) -> str:
+        return "trainer.classification.optimizer" if self.stage == "pre" else "trainer.ganstyle.retrain.optimizer"
+
     def _config(self, problem: Problem) -> ClassificationConfig:
         trainer = problem.config.trainer
         return trainer.classification if self.stage == "pre" else trainer.ganstyle.retrain
@@ -41,7 +44,7 @@ class Classification:
     def rules(self, problem: Problem) -> PhaseRules:
         """See `Recipe.rules`."""
         config = self._config(problem)
-        return PhaseRules(config.max_epoch, config.patience, config.stop_crit, config.metrics)
+        return PhaseRules(config.max_epoch, config.patience, config.stop_crit, config.metrics, config.watch_freq)
 
     def start(self, engine: Engine, problem: Problem, cores: Cores, seed: int) -> Players:
         """See `Recipe.start`: the optimizer starts afresh in every phase."""
@@ -53,14 +56,12 @@ class Classification:
 
     def step(self, engine: Engine, problem: Problem, players: Players, batch: tuple[Any, ...]) -> Step:
         """See `Recipe.step`."""
-        config = self._config(problem)
-        criterion = CRITERIA[config.criterion.name]
+        criterion = CRITERIA[self._config(problem).criterion.name]
 
         def loss(params: Params, phi: Tensor, labels: Tensor) -> Tensor:
             return criterion(log_weights(Cores(*params), phi), labels)
 
         (born,) = players
-        value, grads = engine.value_and_grad(loss, born.params, *batch)
-        norm = watched_norm(grads, born.optimizer.step, config.watch_freq)
-        trained = Player(*engine.update(config.optimizer, born.params, grads, born.optimizer))
-        return Step((trained,), {"train/loss": value, **norm})
+        value, grads = engine.value_and_grad(loss, born, *batch)
+        trained = engine.update(problem, self._optimizer, born, grads)
+        return Step((trained,), {"train/loss": value}, grads)

@@ -7,6 +7,7 @@ from bmtune.attacks import attack_noise
 from bmtune.attacks import attempts
 from bmtune.attacks import ball_noise
 from bmtune.attacks import fgm
+from bmtune.attacks import log_odds
 from bmtune.attacks import make_ball
 from bmtune.attacks import pgd
 from bmtune.attacks import row_slopes
@@ -178,6 +179,72 @@ def test_under_vmap_each_lane_is_attacked_as_if_alone(victim, name, norm):
 
     alone = torch.stack([lane(scale, radius) for scale, radius in zip(scales, radii, strict=True)])
     torch.testing.assert_close(torch.vmap(lane)(scales, radii), alone, rtol=1e-9, atol=1e-9)
+
+
+LANE_ATTACKS = {
+    "fgm": lambda norm: AttackConfig(name="fgm", norm=norm),
+    "pgd": lambda norm: AttackConfig(norm=norm, steps=6, restarts=2),
+}
+
+
+class Lanes:
+    """Three models attacked together, each with rows, starts and a radius of its own, and each alone."""
+
+    def __init__(self, born, norm, restarts):
+        self.born, self.norm = born, norm
+        self.scales = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
+        self.radii = torch.tensor([0.0, 0.1, 0.3], dtype=torch.float64)
+        self.x = torch.stack((born.x[:20], born.x[20:40], born.x[:20]))
+        self.labels = torch.stack((born.labels[:20], born.labels[20:40], born.labels[:20]))
+        drawn = [starts(norm, x, 1.0, restarts, seed) for seed, x in enumerate(self.x)]
+        self.noise = torch.stack(drawn) * self.radii[:, None, None, None]
+
+    def loss(self, x):
+        return torch.stack([self.alone(lane)(rows) for lane, rows in enumerate(x)])
+
+    def alone(self, lane):
+        return lambda rows: log_odds(self.born.weights(rows * self.scales[lane]), self.labels[lane])
+
+
+@each_norm
+@pytest.mark.parametrize("name", LANE_ATTACKS)
+def test_lanes_with_radii_of_their_own_are_attacked_as_if_alone(victim, name, norm):
+    config, born = LANE_ATTACKS[name](norm), victim()
+    lanes = Lanes(born, norm, config.restarts)
+    radii = lanes.radii[:, None, None]
+    together = attack(config, lanes.loss, lanes.x, lanes.noise, radius=radii, interval=born.interval)
+    for lane, radius in enumerate(lanes.radii):
+        alone = attack(
+            config, lanes.alone(lane), lanes.x[lane], lanes.noise[lane], radius=radius, interval=born.interval
+        )
+        assert torch.equal(together[lane], alone)
+    assert torch.equal(together[0], lanes.x[0])
+    assert (length(norm, together - lanes.x).amax(1)[1:] > 0.9 * lanes.radii[1:]).all()
+
+
+@each_norm
+@each_attack
+def test_attempts_of_lanes_are_those_of_each_alone(victim, name, norm):
+    born = victim()
+    lanes = Lanes(born, norm, 2)
+    ball = make_ball(norm, lanes.x, lanes.radii[:, None, None], born.interval)
+    together = ATTACKS[name](lanes.loss, ball, lanes.noise)
+    assert together.shape == (3, 2, 20, 2)
+    for lane, radius in enumerate(lanes.radii):
+        ball = make_ball(norm, lanes.x[lane], radius, born.interval)
+        assert torch.equal(together[lane], ATTACKS[name](lanes.alone(lane), ball, lanes.noise[lane]))
+
+
+@each_norm
+@each_attack
+def test_a_lane_whose_losses_are_not_numbers_changes_no_bit_of_another(victim, name, norm):
+    lanes = Lanes(victim(), norm, 2)
+    ball = make_ball(norm, lanes.x, lanes.radii[:, None, None], lanes.born.interval)
+    well = ATTACKS[name](lanes.loss, ball, lanes.noise)
+    lanes.scales[1] = torch.nan
+    sick = ATTACKS[name](lanes.loss, ball, lanes.noise)
+    assert torch.equal(sick[::2], well[::2])
+    assert not torch.equal(sick[1], well[1])
 
 
 def test_gradients_outside_are_neither_needed_nor_touched(victim):

@@ -14,8 +14,6 @@ from bmtune.training.engine import SoloEngine
 from bmtune.training.recipes import Adversarial
 from bmtune.training.recipes import Classification
 from bmtune.training.recipes import cores_of
-from bmtune.training.recipes.adversarial import _attack
-from bmtune.training.recipes.adversarial import _loss
 from bmtune.training.recipes.adversarial import strength_at
 
 ENGINE = SoloEngine()
@@ -114,21 +112,6 @@ def test_an_epoch_changes_every_core_in_every_dtype(method, norm, dtype):
         assert core.dtype == old.dtype
         assert core.isfinite().all()
         assert old.numel() == 0 or not torch.equal(core, old)
-
-
-@pytest.mark.parametrize("method", [PGD_AT, TRADES])
-def test_under_vmap_each_lane_is_trained_as_if_alone(method):
-    problem = problem_of(method, "iris")
-    lanes = [tuple(start_cores(problem.chain, problem.config.born, seed)) for seed in range(3)]
-    _, batch = next(iter(Adversarial().batches(problem, 0, 1)))
-
-    def lane(*params):
-        attacked = _attack(problem)(params, *batch)
-        return attacked, _loss(problem)(params, batch[0], attacked, batch[1])
-
-    together = torch.vmap(lane)(*(torch.stack(cores) for cores in zip(*lanes, strict=True)))
-    alone = [torch.stack(found) for found in zip(*(lane(*params) for params in lanes), strict=True)]
-    torch.testing.assert_close(list(together), alone, rtol=1e-9, atol=1e-9)
 
 
 def test_the_strength_grows_linearly_to_its_epoch():

@@ -16,7 +16,10 @@ from bmtune.config.data import DataConfig
 from bmtune.config.root import TrialConfig
 from bmtune.data import DataHandler
 from bmtune.evaluation import genloss_floor
+from bmtune.training import settle
 from bmtune.training import trial
+from bmtune.training.recipes import PHASES
+from bmtune.training.recipes import cores_of
 
 REPORTED = ("phase", "epoch", "budget", "metrics", "status", "eligible", "best_epoch", "best_metrics")
 
@@ -95,7 +98,7 @@ def test_mixed_without_joint_part_is_classification_and_with_nothing_else_is_nll
     problem = problem_of(criterion={"name": "mixed", "alpha": 0.0})
     plain = problem_of("classification", max_epoch=3)
     # The same batches: the seeds of the passes differ from phase to phase.
-    recipe, classify = trial.PHASES["gen"], trial.PHASES["pre"]
+    recipe, classify = PHASES["gen"], PHASES["pre"]
     first = training.start(problem).cores
     players = recipe.start(trial.SOLO, problem, first, 0)
     others = classify.start(trial.SOLO, plain, first, 0)
@@ -115,14 +118,14 @@ def test_norm_control_brings_z_to_its_target_and_moves_no_density(born, dataset,
     problem = problem_of(dataset=dataset, born=born, batch_size=25, norm_control={"every": 1, "target": target})
     state = training.start(problem)
     asked = log_partition(problem, state) if log_z is None else log_z
-    recipe = trial.PHASES["gen"]
+    recipe = PHASES["gen"]
     free = problem_of(dataset=dataset, born=born, batch_size=25)
     rows = problem.splits["valid"].x
     for _, batch in recipe.batches(problem, 0, 1):
         before = state.players
         held = recipe.step(trial.SOLO, problem, before, batch)
         loose = recipe.step(trial.SOLO, free, before, batch)
-        machines = [BornMachine(problem.chain, trial.cores_of(step.players)) for step in (held, loose)]
+        machines = [BornMachine(problem.chain, cores_of(step.players)) for step in (held, loose)]
         assert machines[0].log_partition().item() == pytest.approx(asked, abs=1e-10)
         torch.testing.assert_close(machines[0].log_joint(rows), machines[1].log_joint(rows), rtol=0, atol=1e-10)
         state = replace(state, players=held.players)
@@ -131,12 +134,12 @@ def test_norm_control_brings_z_to_its_target_and_moves_no_density(born, dataset,
 
 def test_norm_control_acts_at_every_k_th_step_only():
     problem = problem_of(batch_size=25, norm_control={"every": 3, "target": 7.0})
-    recipe, players, near = trial.PHASES["gen"], training.start(problem).players, []
+    recipe, players, near = PHASES["gen"], training.start(problem).players, []
     log_target = math.log(7)
     for epoch in (1, 2):
         for _, batch in recipe.batches(problem, epoch, epoch):
             players = recipe.step(trial.SOLO, problem, players, batch).players
-            machine = BornMachine(problem.chain, trial.cores_of(players))
+            machine = BornMachine(problem.chain, cores_of(players))
             near.append(abs(machine.log_partition().item() - log_target) < 1e-10)
     assert near == [step % 3 == 0 for step in range(1, len(near) + 1)]
     assert len(near) > 8
@@ -145,7 +148,7 @@ def test_norm_control_acts_at_every_k_th_step_only():
 def test_the_soft_penalty_is_added_to_the_loss_and_holds_z():
     plain = problem_of(norm_control={"target": 9.0})
     soft = problem_of(norm_control={"penalty": 0.4, "target": 9.0})
-    state, recipe = training.start(plain), trial.PHASES["gen"]
+    state, recipe = training.start(plain), PHASES["gen"]
     (_, batch), *_ = recipe.batches(plain, 0, 1)
     losses = [
         recipe.step(trial.SOLO, problem, training.start(problem).players, batch).losses["train/loss"]
@@ -186,12 +189,12 @@ def test_the_main_phase_begins_with_the_best_cores_of_pre(recipe):
     state = training.start(problem)
     while state.phase == "pre":
         state, report = training.advance(problem, state)
-    found = trial._measured(problem, state.cores, tuple(dict(problem.config.main_metrics)), {})
+    found = settle.measured(problem, state.cores, tuple(dict(problem.config.main_metrics)), {})
     assert {f"start/{name}": value for name, value in found.items()}.items() <= report.metrics.items()
     assert state.players[0].optimizer.step == 0
     if recipe == "generative":
         held = problem_of(recipe, pretrain=True, norm_control={"target": "start"})
-        players = trial.PHASES["gen"].start(trial.SOLO, held, state.cores, 0)
+        players = PHASES["gen"].start(trial.SOLO, held, state.cores, 0)
         assert players[1].params[0].item() == pytest.approx(log_partition(problem, state), abs=1e-12)
 
 

@@ -1,0 +1,67 @@
+"""What must be equal for two trials to be advanced together."""
+
+import json
+from math import log2
+from typing import Any
+
+from pydantic import BaseModel
+
+from bmtune.config.base import Lane
+from bmtune.config.paths import get
+from bmtune.training import Problem
+from bmtune.training import TrialState
+
+SECTIONS = {
+    "pre": "trainer.classification",
+    "critic": "trainer.ganstyle",
+    "gan": "trainer.ganstyle",
+    "re": "trainer.ganstyle.retrain",
+    "gen": "trainer.generative",
+    "adv": "trainer.adversarial",
+}
+"""Where the configuration of each phase lies."""
+
+
+def pack_key(problem: Problem, state: TrialState) -> str:
+    """A text that is equal for trials whose next epochs can be one batched program.
+
+    It holds all of the phase's configuration that is not marked as a lane's own, network, data, evaluation and device,
+    and the buckets of the bond and physical dimensions, in which padding at most doubles the work of either.
+    """
+    config = problem.config
+    content = {
+        "phase": state.phase,
+        "section": shared(get(config, SECTIONS[state.phase])),
+        "born": shared(config.born),
+        "data": config.data.model_dump(mode="json"),
+        "evaluation": config.evaluation.model_dump(mode="json"),
+        "device": str(problem.device),
+        "bond_dim": bucket(config.born.bond_dim),
+        "physical_dim": bucket(config.born.physical_dim),
+    }
+    return json.dumps(content, sort_keys=True)
+
+
+def bucket(size: int) -> int:
+    """The number of the bucket of a size; bucket k holds the sizes from 2^(k/2) to below 2^((k+1)/2)."""
+    # Sizes are whole: powers of two meet their bucket's lower end exactly, and no other size meets one.
+    return int(2 * log2(size))
+
+
+def shared(model: BaseModel) -> dict[str, Any]:
+    """The fields of a configuration that trials of one pack share; of those that differ, whether they are 0 if told."""
+    found: dict[str, Any] = {}
+    for name, info in type(model).model_fields.items():
+        value = getattr(model, name)
+        marks = [mark for mark in info.metadata if isinstance(mark, Lane)]
+        if not marks:
+            found[name] = shared(value) if isinstance(value, BaseModel) else _plain(value)
+        elif any(mark.zero_apart for mark in marks):
+            found[f"{name} > 0"] = bool(value)
+    return found
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple | list):
+        return [_plain(entry) for entry in value]
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
