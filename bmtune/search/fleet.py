@@ -66,7 +66,7 @@ class _Berth:
 class Fleet:
     """Hosts that are started as lanes are asked for, and lanes that are placed where most are free."""
 
-    def __init__(self, plan: HostPlan, make: MakeTraining, packing: Packing) -> None:
+    def __init__(self, plan: HostPlan, make: MakeTraining, packing: Packing[Any]) -> None:
         """A fleet without hosts.
 
         Args:

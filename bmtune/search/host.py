@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from concurrent.futures import Future
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from typing import NamedTuple
 
 import torch
@@ -49,7 +50,7 @@ class Heard(NamedTuple):
 class Host:
     """Trains lanes in rounds, in a thread of its own, until its process ends."""
 
-    def __init__(self, make: MakeTraining, packing: Packing, threads: int) -> None:
+    def __init__(self, make: MakeTraining, packing: Packing[Any], threads: int) -> None:
         """Begins at once.
 
         Args:

@@ -3,22 +3,27 @@
 import re
 from collections.abc import Hashable
 from collections.abc import Sequence
+from typing import Any
 from typing import Protocol
+from typing import TypeVar
 
 import torch
 
 from bmtune.search.trial_run import Training
 from bmtune.training import EpochReport
 
+Member = TypeVar("Member", contravariant=True)
+"""A `Training`, of the kind that a packing knows how to advance."""
 
-class Packing(Protocol):
+
+class Packing(Protocol[Member]):
     """How trainings share one program."""
 
-    def key(self, training: Training) -> Hashable:
+    def key(self, training: Member) -> Hashable:
         """Trainings of equal keys may be advanced together, as they stand now."""
         ...
 
-    def advance(self, trainings: Sequence[Training]) -> Sequence[EpochReport]:
+    def advance(self, trainings: Sequence[Member]) -> Sequence[EpochReport]:
         """Trains exactly one epoch of each; all have the same key. Where it raises, none has changed."""
         ...
 
@@ -43,7 +48,7 @@ class DeviceLostError(Exception):
 class Packs:
     """Advances trainings in packs that are no wider than what fitted before."""
 
-    def __init__(self, packing: Packing) -> None:
+    def __init__(self, packing: Packing[Any]) -> None:
         """Packs of any width, until one does not fit."""
         self._packing = packing
         self._widths: dict[Hashable, int] = {}

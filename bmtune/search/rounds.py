@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 from typing import NamedTuple
 
 from bmtune.search.packs import Packing
@@ -75,7 +76,7 @@ class Rounds:
     """
 
     def __init__(
-        self, make: MakeTraining, packing: Packing, tell: Callable[[Told], None], clock: Clock = time.monotonic
+        self, make: MakeTraining, packing: Packing[Any], tell: Callable[[Told], None], clock: Clock = time.monotonic
     ) -> None:
         """A host without lanes.
 

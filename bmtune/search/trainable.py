@@ -7,9 +7,9 @@ import torch
 from ray.tune import PlacementGroupFactory
 from ray.tune import Trainable
 
-from bmtune.search.packs import OneByOne
 from bmtune.search.packs import Packing
 from bmtune.search.solo import SoloTraining
+from bmtune.search.solo import Together
 from bmtune.search.trial_run import MakeTraining
 from bmtune.search.trial_run import Task
 from bmtune.search.trial_run import TrialReport
@@ -28,7 +28,7 @@ class BornTrial(Trainable):
     """
 
     make_training: ClassVar[MakeTraining] = SoloTraining
-    packing: ClassVar[Packing] = OneByOne()
+    packing: ClassVar[Packing[Any]] = Together()
 
     def setup(self, config: dict[str, Any]) -> None:
         """Remembers the task."""
