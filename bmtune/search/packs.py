@@ -96,7 +96,7 @@ def is_out_of_memory(error: Exception) -> bool:
     """Whether the host or the device had no memory left; the allocator of the CPU says so in words only."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and "not enough memory" in str(error)
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
 
 
 def _is_lost(error: Exception) -> bool:
