@@ -220,18 +220,8 @@ def merit(*, passed: int, held: bool, whole: bool, promotes: bool) -> float:
     return math.inf if whole and not held else float(passed)
 
 
-Record = (
-    RunStarted
-    | Notice
-    | TrialStarted
-    | PretrainingShared
-    | Epoch
-    | Rung
-    | TrialPromoted
-    | CheckpointWritten
-    | TrialFinished
-    | RunFinished
-)
+TrialRecord = TrialStarted | PretrainingShared | Epoch | Rung | TrialPromoted | CheckpointWritten | TrialFinished
+Record = RunStarted | Notice | TrialRecord | RunFinished
 _FRAME = re.compile(rb'\{"crc":"([0-9a-f]{8})","record":(.*)\}', re.DOTALL)
 _RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
 

@@ -3,6 +3,7 @@
 import math
 import os
 import sys
+import time
 from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -53,6 +54,7 @@ class FakeTraining:
     """A training whose loss is |log10(lr) + 2| + 1 / epoch; `config.name` chooses what befalls it.
 
     plain: nothing. raises: an exception at the first epoch. diverges: a loss that is not finite at the second epoch.
+    kills: its process ends at the first epoch. paced FOLDER: an epoch takes 20 ms, and the process leaves its number.
     """
 
     def __init__(self, config: TrialConfig, device: str, saved: Saved | None) -> None:
@@ -64,6 +66,9 @@ class FakeTraining:
             raise RuntimeError(f"no luck with seed {self.config.seed}")
         if self.config.name == "kills":
             os._exit(1)
+        if self.config.name.startswith("paced "):
+            Path(self.config.name.removeprefix("paced "), str(os.getpid())).touch()
+            time.sleep(0.02)
         self.epoch += 1
         lr = self.config.trainer.classification.optimizer.lr
         loss = abs(math.log10(lr) + 2) + 1 / self.epoch

@@ -104,15 +104,27 @@ def search(
         Literal["tpe", "random"] | None,
         typer.Option("--sampler", help="What proposes configurations.", show_default=_SPACES),
     ] = None,
+    pack: Annotated[
+        str | None,
+        typer.Option(
+            "--pack",
+            metavar="N",
+            help="Trials that one process trains together: auto, or a number; 1: a process for each trial.",
+            show_default=_SPACES,
+        ),
+    ] = None,
     cpus_per_trial: Annotated[
-        int | None, typer.Option("--cpus-per-trial", metavar="N", help="Processors of one trial.", show_default=_SPACES)
+        int | None,
+        typer.Option(
+            "--cpus-per-trial", metavar="N", help="Processors of one process that trains.", show_default=_SPACES
+        ),
     ] = None,
     gpus_per_trial: Annotated[
         float | None,
         typer.Option(
             "--gpus-per-trial",
             metavar="X",
-            help="GPUs of one trial: whole, or 1/k such as 0.125.",
+            help="GPUs of one trial: whole, or 1/k for k trials on each GPU.",
             show_default=_SPACES,
         ),
     ] = None,
@@ -164,6 +176,7 @@ def search(
         scheduler=scheduler,
         halving=halving,
         sampler=sampler,
+        pack=pack,
         cpus_per_trial=cpus_per_trial,
         gpus_per_trial=gpus_per_trial,
         max_concurrent=max_concurrent,

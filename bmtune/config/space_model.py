@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 from pydantic import JsonValue
+from pydantic import field_validator
 from pydantic import model_validator
 
 from bmtune.config.base import Config
@@ -68,20 +69,35 @@ class RunSettings(Config):
     """What proposes configurations."""
     time_budget_s: float | None = Field(None, gt=0)
     """Seconds after which the search ends; None: no limit."""
+    pack: int | Literal["auto"] = "auto"
+    """Trials that one process trains together; 1: each trial has a process of its own."""
     cpus_per_trial: int = Field(1, ge=1)
-    """Processors, and threads, of one trial."""
+    """Processors, and threads, of one process that trains."""
     gpus_per_trial: float = Field(0.0, ge=0)
-    """GPUs of one trial: whole, or 1/k."""
+    """GPUs of one trial: whole, or 1/k for k trials on each GPU."""
     max_concurrent: int | None = Field(None, ge=1)
     """Trials at once; None: as many as there is room for."""
     report_every_s: float = Field(1.0, ge=0)
     """Seconds between two messages of one trial; 0: a message after every epoch."""
+    checkpoint_every: int = Field(10, ge=1)
+    """Most epochs that a trial loses with its process, as long as checkpoints are not written more often than every few
+    seconds."""
+    max_failures: int = Field(3, ge=0)
+    """How often a trial is trained on from its last checkpoint after its process was lost."""
     share_pre: bool = True
     """Whether trials that pre-train alike do so from one seed, and one of them for all."""
     pre_cache: str | None = Field(None, min_length=1)
     """Folder of results of pre-training that several runs share; None: one in the run folder."""
     wandb: Literal["online", "offline"] | None = None
     """Whether Weights & Biases hears of the search; None: it does not."""
+
+    @field_validator("pack", mode="before")
+    @classmethod
+    def _pack_is_auto_or_a_width(cls, value: object) -> object:
+        text = str(value)
+        if text == "auto" or (not isinstance(value, bool) and text.isdecimal() and int(text) >= 1):
+            return text if text == "auto" else int(text)
+        raise ValueError(f"pack must be auto or a whole number from 1 on, but got {value}; leave it at auto")
 
 
 @dataclass(frozen=True)

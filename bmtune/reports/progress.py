@@ -91,10 +91,8 @@ class RunProgress:
     def on_record(self, record: Record) -> None:
         """Adds one record."""
         match record:
-            case RunStarted():
-                self.started, self.finished = record, None
-            case Notice():
-                self.notices.append(record.text)
+            case RunStarted() | Notice() | RunFinished():
+                self._on_run(record)
             case TrialStarted():
                 self.trials[record.trial] = TrialProgress(record.trial, record.params, record.seed)
             case PretrainingShared():
@@ -109,6 +107,13 @@ class RunProgress:
                 self.trials[record.trial].checkpoint = record.path
             case TrialFinished():
                 self._end_trial(record)
+
+    def _on_run(self, record: RunStarted | Notice | RunFinished) -> None:
+        match record:
+            case RunStarted():
+                self.started, self.finished = record, None
+            case Notice():
+                self.notices.append(record.text)
             case RunFinished():
                 self.finished = record
 

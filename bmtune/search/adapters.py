@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback
@@ -111,13 +112,20 @@ class LossCallback(Callback):
         """Ends a trial that Tune gave up."""
         number = trial.config[NUMBER]
         if number in self._ledger.state.running:
-            error = trial.get_error()
-            text = str(error).strip().split("\n")[0] or "no reason is known"
-            end_trial(self._ledger, number, "failed", f"its process was lost: {text}", error=str(error))
+            error = _last_error(trial)
+            text = error.split("\n")[0] or "no reason is known"
+            end_trial(self._ledger, number, "failed", f"its process was lost: {text}", error=error)
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
         """Brings all records to the disk."""
         self._ledger.sync()
+
+
+def _last_error(trial: Trial) -> str:
+    """What Tune wrote down of a trial's last failure; `Trial.get_error` looks where nothing was copied to yet."""
+    if trial.error_file is None:
+        return ""
+    return Path(trial.error_file).read_text().rpartition("Failure # ")[2].partition("\n")[2].strip()
 
 
 class SearchStopper(Stopper):

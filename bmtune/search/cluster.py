@@ -29,7 +29,14 @@ ENVIRONMENT = {
 """Environment of this process and of those that Ray starts from it."""
 
 
-def local_environment() -> dict[str, str]:
+FOR_HOSTS = "bmtune.search.host,bmtune.search.solo"
+"""Modules of a process that trains many trials."""
+
+FOR_TRIALS = "bmtune.search.trainable"
+"""Modules of a process that trains one."""
+
+
+def local_environment(modules: str = FOR_HOSTS) -> dict[str, str]:
     """What makes a cluster of one's own private and quick; Ray reads it when it is imported.
 
     Whoever reaches a port of Ray runs code (CVE-2023-48022). Ray 2.60 listens on every interface of a machine that has
@@ -40,8 +47,8 @@ def local_environment() -> dict[str, str]:
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
-        # Idle processes import what trials need while the driver is still reading data; trials then start in them.
-        "RAY_preload_python_modules": "bmtune.search.trainable",
+        # Idle processes import what training needs while the driver is still reading data; it then starts in them.
+        "RAY_preload_python_modules": modules,
     }
 
 
@@ -64,19 +71,20 @@ class Cluster:
     Connecting takes seconds in which this process mostly waits; the caller reads its data meanwhile.
     """
 
-    def __init__(self, address: str | None, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, address: str | None, patience_s: float = PATIENCE_S, modules: str = FOR_HOSTS) -> None:
         """Begins to connect.
 
         Args:
             address: A cluster to join ("auto", "ray://...", "host:port"); None starts one on this machine.
             patience_s: Seconds that connecting may take.
+            modules: What processes of a cluster of one's own import beforehand.
         """
         self._address = address
         self._patience_s = patience_s
         self._temporary: str | None = None
         self._owned = False
         self._error: Exception | None = None
-        local = local_environment() if address is None else {}
+        local = local_environment(modules) if address is None else {}
         self._too_late = "ray" in sys.modules and any(name not in os.environ for name in local)
         wanted = ENVIRONMENT | local
         for name, value in wanted.items():

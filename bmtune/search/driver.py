@@ -13,6 +13,7 @@ import optuna
 from bmtune.config.yaml_text import dump
 from bmtune.errors import SearchStoppedError
 from bmtune.records import Listener
+from bmtune.records import Notice
 from bmtune.records import RecordWriter
 from bmtune.records import RunFinished
 from bmtune.records import RunStarted
@@ -20,8 +21,12 @@ from bmtune.search.adapters import SearchStopper
 from bmtune.search.cluster import Cluster
 from bmtune.search.cluster import check_resources
 from bmtune.search.conduct import end_remaining
+from bmtune.search.fleet import Fleet
+from bmtune.search.lanes import seam_holds
 from bmtune.search.ledger import Ledger
 from bmtune.search.outcome import SearchOutcome
+from bmtune.search.plan import plan_hosts
+from bmtune.search.plan import whole_gpus
 from bmtune.search.resolve import ResolvedSearch
 from bmtune.search.solo import on_test_rows
 from bmtune.search.state import SearchState
@@ -72,8 +77,7 @@ def run_search(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with cluster or Cluster(resolved.address) as connected:
         connected.wait()
-        room = check_resources(resolved.space.run)
-        outcome, stopper = _recorded(resolved, listener, min(room, resolved.space.run.max_concurrent or room), backend)
+        outcome, stopper = _recorded(resolved, listener, _placement(resolved, backend.trainable), backend)
     if stopper.failure is not None:
         raise SearchStoppedError(
             f"a search must have trials that can be trained, but {stopper.reason}; "
@@ -88,8 +92,38 @@ def run_search(
     return outcome
 
 
+@dataclass(frozen=True)
+class _Placement:
+    """Where trials are trained.
+
+    Attributes:
+        concurrent: Trials at once.
+        fleet: The hosts whose lanes they take; None: each has a process of its own.
+        notice: A sentence about that for the user, or None.
+    """
+
+    concurrent: int
+    fleet: Fleet | None = None
+    notice: str | None = None
+
+
+def _placement(resolved: ResolvedSearch, trainable: type[BornTrial]) -> _Placement:
+    """Starts the hosts that the search needs, as soon as it is known that there is room."""
+    run = resolved.space.run
+    room = check_resources(run)
+    reason = None if run.pack == 1 else seam_holds()
+    if run.pack == 1 or reason is not None:
+        notice = f"each trial has a process of its own, as with --pack 1, because {reason}" if reason else None
+        return _Placement(min(room, run.max_concurrent or room), notice=notice)
+    hosts = check_resources(run.model_copy(update={"gpus_per_trial": whole_gpus(run)}))
+    plan = plan_hosts(run, resolved.space.budget.trials, hosts, grows=resolved.address is not None)
+    fleet = Fleet(plan, trainable.make_training, trainable.packing)
+    fleet.ask_for(plan.concurrent)
+    return _Placement(plan.concurrent, fleet)
+
+
 def _recorded(
-    resolved: ResolvedSearch, listener: Listener, concurrent: int, backend: Backend
+    resolved: ResolvedSearch, listener: Listener, placement: _Placement, backend: Backend
 ) -> tuple[SearchOutcome, SearchStopper]:
     """The search between its first record and its last."""
     folder = resolved.run_folder
@@ -103,7 +137,9 @@ def _recorded(
         Ledger(state, writer, [listener]).record(_header(resolved, state))
         with closing(StudyView(folder / STUDY_FILE, state)) as view:
             ledger = Ledger(state, writer, [view, listener])
-            stopper = run_trials(resolved, ledger, concurrent, backend.trainable)
+            if placement.notice is not None:
+                ledger.record(Notice(text=placement.notice))
+            stopper = run_trials(resolved, ledger, placement.concurrent, backend.trainable, placement.fleet)
             if not stopper.interrupted:
                 end_remaining(ledger, stopper.reason)
             best = keep_winner(state, folder, backend.on_test_rows)

@@ -231,6 +231,10 @@ class PreShare:
         if result is not None or self._training.pre_determined_by() is None:
             self.leave()
 
+    def take_notices(self) -> list[str]:
+        """What went wrong with the cache since the last call."""
+        return self._cache.take_notices()
+
     def leave(self) -> None:
         """To be called when the trial is trained no more: another one may pre-train in its place."""
         if self._claims and self._facts is not None:

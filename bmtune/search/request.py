@@ -24,7 +24,8 @@ class SearchRequest:
         scheduler: "asha" or "none".
         halving: "promote" or "stop".
         sampler: "tpe" or "random".
-        cpus_per_trial: Processors of one trial.
+        pack: "auto", or the number of trials that one process trains together, as text or number.
+        cpus_per_trial: Processors of one process that trains.
         gpus_per_trial: GPUs of one trial, whole or 1/k.
         max_concurrent: Trials at once.
         report_every_s: Seconds between two reports of one trial; 0: a report after every epoch.
@@ -47,6 +48,7 @@ class SearchRequest:
     scheduler: str | None = None
     halving: str | None = None
     sampler: str | None = None
+    pack: str | int | None = None
     cpus_per_trial: int | None = None
     gpus_per_trial: float | None = None
     max_concurrent: int | None = None

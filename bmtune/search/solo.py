@@ -1,16 +1,24 @@
-"""The real training behind a trial, with data sets that are loaded once a process."""
+"""The real training behind a trial, alone or in a pack, with data sets that a process loads once."""
 
+import copy
 from collections.abc import Mapping
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from bmtune.born import Chain
 from bmtune.born import Cores
 from bmtune.born import get_embedding
 from bmtune.config.data import DataConfig
 from bmtune.config.root import TrialConfig
 from bmtune.data import DataHandler
+from bmtune.data import Split
+from bmtune.packing import Lane
+from bmtune.packing import advance_lanes
+from bmtune.packing import pack_key
 from bmtune.search.trial_run import Saved
 from bmtune.training import EpochReport
 from bmtune.training import Pretrained
@@ -40,47 +48,84 @@ def load_data(config: TrialConfig) -> DataHandler:
     return _load(config.data, get_embedding(config.born.embedding).data_interval)
 
 
+@lru_cache(maxsize=4)
+def _placed(data: DataHandler, device: str, dtype: torch.dtype) -> DataHandler:
+    """The data set with its rows on a device, as numbers of a type: lanes share them, however many there are."""
+    placed = copy.copy(data)
+    placed.splits = {name: Split(split.x.to(device, dtype), split.y.to(device)) for name, split in data.splits.items()}
+    return placed
+
+
 class SoloTraining:
-    """A trial trained on its own; see `Training`."""
+    """A trial and how far it has come; see `Training`.
+
+    Attributes:
+        lane: What is trained, and its state.
+        keys: Pack keys by phase, as far as they were asked for: they take longer to make than to keep.
+    """
 
     def __init__(self, config: TrialConfig, device: str, saved: Saved | None) -> None:
         """Starts a trial, or goes on from what `last` returned."""
-        self._problem = make_problem(config, load_data(config), device)
-        self._state = from_checkpoint(self._problem, *saved) if saved else start(self._problem)
+        data = load_data(config)
+        dtype = Chain.from_config(config.born, data.num_features, data.num_classes).real_dtype
+        problem = make_problem(config, _placed(data, device, dtype), device)
+        self.lane = Lane(problem, from_checkpoint(problem, *saved) if saved else start(problem))
+        self.keys: dict[str, str] = {}
 
     def advance(self) -> EpochReport:
         """See `Training.advance`."""
-        self._state, report = advance(self._problem, self._state)
+        state, report = advance(*self.lane)
+        self.lane = self.lane._replace(state=state)
         return report
 
     def last(self) -> Saved:
         """See `Training.last`."""
-        return to_checkpoint(self._state)
+        return to_checkpoint(self.lane.state)
 
     def best(self) -> dict[str, Tensor]:
         """See `Training.best`."""
-        found = main_best(self._problem, self._state)
+        found = main_best(*self.lane)
         assert found is not None, "a best epoch was reported"
         return dict(found.cores._asdict())
 
     def pre_determined_by(self) -> dict[str, Any] | None:
         """See `Pretraining.pre_determined_by`."""
-        config, state = self._problem.config, self._state
+        config, state = self.lane.problem.config, self.lane.state
         if not config.pretrains or state.phase != "pre" or state.status.ended:
             return None
-        return pre_determined_by(config, load_data(config).content_hash, self._problem.device.type)
+        return pre_determined_by(config, load_data(config).content_hash, self.lane.problem.device.type)
 
     def pre_result(self) -> Pretrained | None:
         """See `Pretraining.pre_result`."""
-        return pre_result(self._problem, self._state)
+        return pre_result(*self.lane)
 
     def take_pre_result(self, result: Pretrained) -> dict[str, float] | None:
         """See `Pretraining.take_pre_result`."""
-        state, metrics = with_pre_result(self._problem, result)
+        state, metrics = with_pre_result(self.lane.problem, result)
         if state.status.ended:
             return None
-        self._state = state
+        self.lane = self.lane._replace(state=state)
         return metrics
+
+
+class Together:
+    """Trials whose next epochs can be one batched program are trained as one; see `Packing`."""
+
+    def key(self, training: SoloTraining) -> str:
+        """See `Packing.key`."""
+        phase = training.lane.state.phase
+        if phase not in training.keys:
+            training.keys[phase] = pack_key(*training.lane)
+        return training.keys[phase]
+
+    def advance(self, trainings: Sequence[SoloTraining]) -> Sequence[EpochReport]:
+        """See `Packing.advance`."""
+        reports: list[EpochReport] = []
+        advanced = advance_lanes([training.lane for training in trainings])
+        for training, (state, report) in zip(trainings, advanced, strict=True):
+            training.lane = training.lane._replace(state=state)
+            reports.append(report)
+        return reports
 
 
 def on_test_rows(config: TrialConfig, tensors: Mapping[str, Tensor]) -> dict[str, float]:

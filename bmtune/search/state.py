@@ -25,6 +25,7 @@ from bmtune.records import Rung
 from bmtune.records import RunStarted
 from bmtune.records import TrialFinished
 from bmtune.records import TrialPromoted
+from bmtune.records import TrialRecord
 from bmtune.records import TrialStarted
 from bmtune.records import merit
 from bmtune.search.halving import Arrival
@@ -234,6 +235,15 @@ class SearchState:
         match record:
             case RunStarted():
                 self.header = record
+            case RunFinished():
+                self.end = record
+            case Notice():
+                pass
+            case _:
+                self._of_trial(record)
+
+    def _of_trial(self, record: TrialRecord) -> None:
+        match record:
             case TrialStarted():
                 self._start(record)
             case PretrainingShared():
@@ -250,10 +260,6 @@ class SearchState:
                 self.running[record.trial] = replace(trial, checkpoints=paths)
             case TrialFinished():
                 self._finish(record)
-            case RunFinished():
-                self.end = record
-            case Notice():
-                pass
 
     def _trial(self, number: int) -> RunningTrial:
         if number not in self.running:

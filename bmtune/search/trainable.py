@@ -1,4 +1,4 @@
-"""The Ray Tune trainable: a thin shell around a `TrialRun`."""
+"""The Ray Tune trainable: a thin shell around a `TrialRun`, for trials that have a process each."""
 
 from typing import Any
 from typing import ClassVar
@@ -7,7 +7,9 @@ import torch
 from ray.tune import PlacementGroupFactory
 from ray.tune import Trainable
 
+from bmtune.search.packs import Packing
 from bmtune.search.solo import SoloTraining
+from bmtune.search.solo import Together
 from bmtune.search.trial_run import MakeTraining
 from bmtune.search.trial_run import Task
 from bmtune.search.trial_run import TrialReport
@@ -26,6 +28,7 @@ class BornTrial(Trainable):
     """
 
     make_training: ClassVar[MakeTraining] = SoloTraining
+    packing: ClassVar[Packing[Any]] = Together()
 
     def setup(self, config: dict[str, Any]) -> None:
         """Remembers the task."""

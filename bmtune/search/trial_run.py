@@ -1,9 +1,16 @@
-"""One trial being trained in this process, from report to report; no Ray, no Optuna."""
+"""One trial being trained in this process: what it has to tell, when, and what lies on the disk by then.
+
+No Ray, no Optuna. A `TrialLog` is fed every epoch of a trial, whoever trains it; a `TrialRun` trains one alone.
+"""
 
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from typing import Literal
@@ -31,6 +38,10 @@ Saved = tuple[dict[str, Tensor], dict[str, Any]]
 """Tensors and facts of a checkpoint."""
 
 
+Which = Literal["best", "last"]
+"""The two checkpoints of a trial: the cores of its best epoch, and all that is needed to go on."""
+
+
 class _Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
@@ -43,12 +54,17 @@ class Task(_Message):
     run_folder: str
     rungs: tuple[int, ...]
     report_every_s: float
+    checkpoint_every: int = 10
     threads: int = 1
     device: str = "cpu"
     pre_cache: str | None = None
     """Folder of results of pre-training; None: the trial neither takes one nor keeps its own."""
 
-    def checkpoint_path(self, which: Literal["best", "last"]) -> str:
+    def share(self, cache: PreCache, training: Pretraining) -> PreShare:
+        """The trial's part in a cache of pre-training."""
+        return PreShare(cache, Path(self.run_folder).name, self.trial, training)
+
+    def checkpoint_path(self, which: Which) -> str:
         """Where a checkpoint of this trial lies, relative to the run folder."""
         return f"checkpoints/trial-{self.trial:05d}/{which}"
 
@@ -91,86 +107,226 @@ MakeTraining = Callable[[TrialConfig, str, Saved | None], Training]
 """(configuration, device, checkpoint to go on from) -> training."""
 
 
-class TrialRun:
-    """A trial that is trained as far as its next rung, its end or the next report."""
+Clock = Callable[[], float]
 
-    def __init__(self, task: Task, make_training: MakeTraining, clock: Callable[[], float] = time.monotonic) -> None:
-        """Goes on from the trial's last checkpoint, where there is one."""
+Write = Callable[[], CheckpointWritten | None]
+"""Puts something on the disk; a checkpoint is told of, a picture is not."""
+
+CHECKPOINT_PAUSE_S = 5.0
+"""Least seconds between two checkpoints of a trial that is neither at a rung nor at its end."""
+
+
+@dataclass(frozen=True)
+class DueReport:
+    """A report that may go out as soon as its files are written.
+
+    Attributes:
+        epochs: What happened since the last one.
+        writes: What must lie on the disk before.
+        end: How the trial ended, or None.
+        waits: Whether the trial stands at a rung and trains on only when it is told to.
+        trained: Whether it trained for this report, and does not only tell again what a checkpoint holds.
+        shared: What the trial took over from another one, if it did so since the last report.
+        notices: What the user should know.
+    """
+
+    epochs: tuple[Epoch, ...] = ()
+    writes: tuple[Write, ...] = ()
+    end: TrialEnd | None = None
+    waits: bool = False
+    trained: bool = True
+    shared: PretrainingShared | None = None
+    notices: tuple[str, ...] = ()
+
+    def carry_out(self) -> TrialReport:
+        """Writes the files and returns the report."""
+        written = [write() for write in self.writes]
+        checkpoints = tuple(entry for entry in written if entry is not None)
+        return TrialReport(
+            notices=self.notices, shared=self.shared, epochs=self.epochs, checkpoints=checkpoints, end=self.end
+        )
+
+
+class TrialLog:
+    """Takes every epoch of a trial, and says when a report is due and what must be written before it goes out.
+
+    A report is due after the first epoch, at a rung, at the end, with a checkpoint, and otherwise `report_every_s`
+    seconds after the last one. Epochs that may not have reached the records travel with the checkpoint: where the
+    process is lost after it, whoever goes on from there tells of them again.
+    """
+
+    def __init__(self, task: Task, saved: Saved | None, clock: Clock, best_every_s: float = 0.0) -> None:
+        """A log that goes on from a checkpoint, where there is one.
+
+        Args:
+            task: What is trained.
+            saved: The trial's last checkpoint.
+            clock: Seconds that never run backwards.
+            best_every_s: Least seconds between two checkpoints of the best cores, except at a rung and at the end.
+        """
+        facts: Mapping[str, Any] = saved[1] if saved else {}
         self._task = task
         self._clock = clock
-        folder = Path(task.run_folder, task.checkpoint_path("last"))
-        saved = read_checkpoint(folder) if has_checkpoint(folder) else None
-        self._ended = Status[saved[1]["end"]] if saved and saved[1].get("end") else None
-        self._training = make_training(task.config, task.device, (saved[0], saved[1]["training"]) if saved else None)
-        self._budget: int = saved[1]["budget"] if saved else 0
+        self._best_every_s = best_every_s
+        self._budget: int = facts.get("budget", 0)
+        self._resumed = TrialReport.model_validate_json(facts["untold"]) if facts.get("untold") else None
+        self._untold: list[Epoch] = []
+        self._unwritten: list[Write] = []
+        self._unconfirmed: deque[TrialReport] = deque()
+        self._shared: PretrainingShared | None = None
+        self._notices: tuple[str, ...] = ()
+        self._latest: EpochReport | None = None
         self._best_saved: int | None = None
-        self._reported = False
+        self._told_at: float | None = None
+        self._best_at = self._last_at = clock()
+        self._epochs_since = 0
+
+    def resume(self) -> DueReport | None:
+        """What a checkpoint has to tell before training goes on: its epochs, and the end where it was one."""
+        report, self._resumed = self._resumed, None
+        if report is None:
+            return None
+        self._unconfirmed.append(report)
+        kept = tuple(partial(self._existing, which) for which in ("best", "last"))
+        waits = self._budget in self._task.rungs
+        return DueReport(report.epochs, kept, report.end, waits, trained=False, shared=report.shared)
+
+    def begin(self, shared: PretrainingShared | None, notices: Sequence[str] = ()) -> None:
+        """What the next report tells besides: that pre-training came from another trial, and notices."""
+        self._shared, self._notices = shared or self._shared, (*self._notices, *notices)
+
+    def take(self, training: Training, report: EpochReport) -> DueReport | None:
+        """Takes an epoch that `training` has just finished; the report that is due now, if any."""
+        now, ended = self._clock(), report.status.ended
+        at_rung = report.budget > self._budget and report.budget in self._task.rungs
+        self._budget, self._latest = report.budget, report
+        self._untold.append(_to_record(self._task.trial, report))
+        self._epochs_since += 1
+        whole = at_rung or ended or self._checkpoint_is_due(now)
+        self._unwritten += self._pictures(report)
+        if not whole and self._told_at is not None and now - self._told_at < self._task.report_every_s:
+            return None
+        self._told_at = now
+        end = _end_of(report.status) if ended else None
+        return self._due(training, now, whole=whole, end=end, waits=at_rung and not ended)
+
+    def confirm(self) -> None:
+        """The oldest report that was not confirmed yet is in the records."""
+        if self._unconfirmed:
+            self._unconfirmed.popleft()
+
+    def close(self, training: Training) -> DueReport | None:
+        """What is left to tell and to write when training is broken off; None where nothing is."""
+        if self._latest is None or self._latest.status.ended or not self._epochs_since:
+            return None
+        return self._due(training, self._clock(), whole=True)
+
+    def _checkpoint_is_due(self, now: float) -> bool:
+        return self._epochs_since >= self._task.checkpoint_every and now - self._last_at >= CHECKPOINT_PAUSE_S
+
+    def _due(
+        self,
+        training: Training,
+        now: float,
+        *,
+        whole: bool,
+        end: TrialEnd | None = None,
+        waits: bool = False,
+    ) -> DueReport:
+        """A report of all that is untold, with the best cores and, with `whole`, all that is needed to go on."""
+        assert self._latest is not None, "a report follows an epoch"
+        epochs, self._untold = tuple(self._untold), []
+        shared, self._shared = self._shared, None
+        notices, self._notices = self._notices, ()
+        self._unconfirmed.append(TrialReport(shared=shared, epochs=epochs))
+        writes, self._unwritten = self._unwritten, []
+        improved = self._latest.best_epoch is not None and self._latest.best_epoch != self._best_saved
+        if improved and (whole or now - self._best_at >= self._best_every_s):
+            writes.append(self._best(training, self._latest))
+            self._best_at = now
+        if whole:
+            writes.append(self._last(training, end))
+            self._last_at, self._epochs_since = now, 0
+        return DueReport(epochs, tuple(writes), end, waits, shared=shared, notices=notices)
+
+    def _pictures(self, report: EpochReport) -> list[Write]:
+        """Pictures lie beside the checkpoints, before the record of their epoch speaks of it."""
+        folder, trial = self._task.run_folder, self._task.trial
+        return [
+            partial(_write_picture, Path(folder, picture_path(trial, report.phase, report.epoch, name)), png)
+            for name, png in report.pictures.items()
+        ]
+
+    def _best(self, training: Training, report: EpochReport) -> Write:
+        self._best_saved = report.best_epoch
+        facts = {
+            "trial": self._task.trial,
+            "config": self._task.config.model_dump(mode="json"),
+            "epoch": report.best_epoch,
+            "metrics": report.best_metrics,
+        }
+        return partial(self._write, "best", self._budget, training.best(), facts)
+
+    def _last(self, training: Training, end: TrialEnd | None) -> Write:
+        tensors, facts = training.last()
+        epochs = tuple(epoch for report in self._unconfirmed for epoch in report.epochs)
+        shared = next((report.shared for report in self._unconfirmed if report.shared is not None), None)
+        untold = TrialReport(shared=shared, epochs=epochs, end=end)
+        facts = {
+            "trial": self._task.trial,
+            "budget": self._budget,
+            "untold": untold.model_dump_json(),
+            "training": facts,
+        }
+        return partial(self._write, "last", self._budget, tensors, facts)
+
+    def _write(self, which: Which, budget: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Any:
+        path = self._task.checkpoint_path(which)
+        write_checkpoint(Path(self._task.run_folder, path), tensors, facts)
+        return CheckpointWritten(trial=self._task.trial, which=which, budget=budget, path=path)
+
+    def _existing(self, which: Which) -> CheckpointWritten | None:
+        path = self._task.checkpoint_path(which)
+        found = has_checkpoint(Path(self._task.run_folder, path))
+        return CheckpointWritten(trial=self._task.trial, which=which, budget=self._budget, path=path) if found else None
+
+
+def last_checkpoint(task: Task) -> Saved | None:
+    """What a trial goes on from, where it was trained before."""
+    folder = Path(task.run_folder, task.checkpoint_path("last"))
+    return read_checkpoint(folder) if has_checkpoint(folder) else None
+
+
+def make_training(make: MakeTraining, task: Task, saved: Saved | None) -> Training:
+    """The training of a task, new or going on."""
+    return make(task.config, task.device, (saved[0], saved[1]["training"]) if saved else None)
+
+
+class TrialRun:
+    """A trial that is trained alone, from report to report."""
+
+    def __init__(self, task: Task, make: MakeTraining, clock: Clock = time.monotonic) -> None:
+        """Goes on from the trial's last checkpoint, where there is one."""
+        saved = last_checkpoint(task)
+        self._log = TrialLog(task, saved, clock)
+        self._training = make_training(make, task, saved)
+        self._due = self._log.resume()
         # A cache of its own: a trial that is alone in its process waits for nobody.
-        self._cache = PreCache(Path(task.pre_cache)) if task.pre_cache is not None and self._ended is None else None
-        self._share = (
-            PreShare(self._cache, Path(task.run_folder).name, task.trial, self._training) if self._cache else None
-        )
+        self._share = task.share(PreCache(Path(task.pre_cache)), self._training) if task.pre_cache is not None else None
         begun = self._share.begin() if self._share else "train"
-        self._shared = begun if isinstance(begun, PretrainingShared) else None
+        self._log.begin(begun if isinstance(begun, PretrainingShared) else None)
 
     def next_report(self) -> TrialReport:
-        """Trains until a report is due.
-
-        A report is due at a rung, at the end, after the very first epoch and `report_every_s` seconds after this call.
-        """
-        if self._ended is not None:
-            return TrialReport(end=_end_of(self._ended))
-        began, epochs = self._clock(), list[Epoch]()
-        while True:
+        """Trains until a report is due; whoever asks has recorded the one before."""
+        self._log.confirm()
+        due, self._due = self._due, None
+        while due is None:
             report = self._training.advance()
             if self._share is not None:
                 self._share.after_epoch()
-            self._keep_pictures(report)
-            at_rung = report.budget > self._budget and report.budget in self._task.rungs
-            self._budget = report.budget
-            epochs.append(_to_record(self._task.trial, report))
-            due = not self._reported or self._clock() - began >= self._task.report_every_s
-            if at_rung or due or report.status.ended:
-                break
-        self._reported = True
-        checkpoints = self._save(report, whole=at_rung or report.status.ended)
-        end = _end_of(report.status) if report.status.ended else None
-        shared, self._shared = self._shared, None
-        notices = tuple(self._cache.take_notices()) if self._cache else ()
-        return TrialReport(notices=notices, shared=shared, epochs=tuple(epochs), checkpoints=checkpoints, end=end)
-
-    def _keep_pictures(self, report: EpochReport) -> None:
-        """Writes the pictures of an epoch beside the checkpoints, before its record speaks of that epoch."""
-        for name, png in report.pictures.items():
-            path = Path(self._task.run_folder, picture_path(self._task.trial, report.phase, report.epoch, name))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(png)
-
-    def _save(self, report: EpochReport, *, whole: bool) -> tuple[CheckpointWritten, ...]:
-        """Writes the best cores where they changed and, with `whole`, all that is needed to go on."""
-        written: list[CheckpointWritten] = []
-        if report.best_epoch is not None and report.best_epoch != self._best_saved:
-            facts = {
-                "trial": self._task.trial,
-                "config": self._task.config.model_dump(mode="json"),
-                "epoch": report.best_epoch,
-                "metrics": report.best_metrics,
-            }
-            written.append(self._write("best", self._training.best(), facts))
-            self._best_saved = report.best_epoch
-        if whole:
-            tensors, training = self._training.last()
-            ended = report.status.name if report.status.ended else None
-            facts = {"trial": self._task.trial, "budget": self._budget, "end": ended, "training": training}
-            written.append(self._write("last", tensors, facts))
-        return tuple(written)
-
-    def _write(
-        self, which: Literal["best", "last"], tensors: Mapping[str, Tensor], facts: Mapping[str, Any]
-    ) -> CheckpointWritten:
-        path = self._task.checkpoint_path(which)
-        write_checkpoint(Path(self._task.run_folder, path), tensors, facts)
-        return CheckpointWritten(trial=self._task.trial, which=which, budget=self._budget, path=path)
+                self._log.begin(None, self._share.take_notices())
+            due = self._log.take(self._training, report)
+        return due.carry_out()
 
 
 def guarded(work: Callable[[], TrialReport]) -> TrialReport:
@@ -178,9 +334,19 @@ def guarded(work: Callable[[], TrialReport]) -> TrialReport:
     try:
         return work()
     except Exception as error:
-        text = str(error).split("\n")[0]
-        reason = f"{type(error).__name__}: {text}" if text else type(error).__name__
-        return TrialReport(end=TrialEnd(status="failed", reason=reason, error=traceback.format_exc()))
+        return TrialReport(end=failed_end(error))
+
+
+def failed_end(error: Exception) -> TrialEnd:
+    """The end of a trial that raised, with its traceback."""
+    text = str(error).split("\n")[0]
+    reason = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return TrialEnd(status="failed", reason=reason, error="".join(traceback.format_exception(error)))
+
+
+def _write_picture(path: Path, png: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(png)
 
 
 def _end_of(status: Status) -> TrialEnd:

@@ -4,7 +4,9 @@ import signal
 import tempfile
 import threading
 from collections.abc import Iterator
+from collections.abc import Mapping
 from contextlib import contextmanager
+from contextlib import nullcontext
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -18,15 +20,19 @@ from bmtune.search.adapters import HalvingScheduler
 from bmtune.search.adapters import LossCallback
 from bmtune.search.adapters import RecordSearcher
 from bmtune.search.adapters import SearchStopper
+from bmtune.search.conduct import take_report
+from bmtune.search.fleet import Fleet
+from bmtune.search.lanes import lanes
 from bmtune.search.ledger import Ledger
 from bmtune.search.resolve import ResolvedSearch
 from bmtune.search.trainable import BornTrial
 from bmtune.search.trial_run import Task
+from bmtune.search.trial_run import TrialReport
 from bmtune.search.winner import trial_config
 
 
 def run_trials(
-    resolved: ResolvedSearch, ledger: Ledger, concurrent: int, trainable: type[BornTrial] = BornTrial
+    resolved: ResolvedSearch, ledger: Ledger, concurrent: int, trainable: type[BornTrial], fleet: Fleet | None = None
 ) -> SearchStopper:
     """Runs trials until all have ended or the stopper says so; its `reason` tells which.
 
@@ -35,10 +41,12 @@ def run_trials(
         ledger: Where everything that happens is recorded.
         concurrent: Trials at once.
         trainable: What trains them.
+        fleet: The hosts whose lanes the trials take; None: each has a process of its own.
     """
     stopper = SearchStopper(ledger)
+    placed = nullcontext() if fleet is None else lanes(fleet, partial(_take_late, ledger))
     # Tune pickles its own bookkeeping: it goes to a folder that nobody reads and that is removed.
-    with _interruptible(stopper), tempfile.TemporaryDirectory(prefix="bmtune-tune-") as storage:
+    with placed, _interruptible(stopper), tempfile.TemporaryDirectory(prefix="bmtune-tune-") as storage:
         ray.tune.run(
             trainable,
             name="search",
@@ -51,15 +59,21 @@ def run_trials(
             # that are promoted need them. The searcher says when there are no more.
             num_samples=resolved.space.budget.trials + 1,
             max_concurrent_trials=concurrent,
-            reuse_actors=True,
+            reuse_actors=fleet is None,
             checkpoint_config=CheckpointConfig(checkpoint_at_end=False, checkpoint_frequency=0),
             trial_dirname_creator=_directory_name,
             trial_name_creator=_directory_name,
             raise_on_failed_trial=False,
-            max_failures=0,
+            max_failures=resolved.space.run.max_failures,
             verbose=0,
         )
     return stopper
+
+
+def _take_late(ledger: Ledger, config: Mapping[str, Any], report: str) -> None:
+    """Records what a trial told when it was broken off."""
+    if config[NUMBER] in ledger.state.running:
+        take_report(ledger, config[NUMBER], TrialReport.model_validate_json(report))
 
 
 def _directory_name(trial: Any) -> str:
@@ -75,6 +89,7 @@ def to_config(resolved: ResolvedSearch, ledger: Ledger, started: TrialStarted) -
         run_folder=str(resolved.run_folder.resolve()),
         rungs=tuple(ledger.state.arrivals) if run.scheduler == "asha" else (),
         report_every_s=run.report_every_s,
+        checkpoint_every=run.checkpoint_every,
         threads=run.cpus_per_trial,
         device="cuda" if run.gpus_per_trial else "cpu",
         pre_cache=None if resolved.pre_cache is None else str(resolved.pre_cache.resolve()),

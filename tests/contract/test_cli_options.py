@@ -26,6 +26,7 @@ COMMANDS = {
         "--scheduler",
         "--halving",
         "--sampler",
+        "--pack",
         "--cpus-per-trial",
         "--gpus-per-trial",
         "--max-concurrent",

@@ -41,18 +41,6 @@ parameters:
 Run = Callable[..., SearchOutcome]
 
 
-@pytest.fixture(scope="session")
-def backend(ray_cluster: Any, fake_training: type[Any]) -> Any:
-    """What runs the fake training in Ray."""
-    from bmtune.search.driver import Backend
-    from bmtune.search.trainable import BornTrial
-
-    class FakeTrial(BornTrial):
-        make_training = fake_training
-
-    return Backend(FakeTrial, lambda config, cores: {"acc": 1.0})
-
-
 @pytest.fixture
 def run(backend: Any, listened: Any, tmp_path: Path) -> Run:
     """Runs a search with one process, because each takes seconds to start."""
@@ -65,8 +53,8 @@ def run(backend: Any, listened: Any, tmp_path: Path) -> Run:
     return search
 
 
-@pytest.fixture(scope="module")
-def whole(backend: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+@pytest.fixture(scope="module", params=["auto", 1], ids=["lanes", "processes"])
+def whole(request: Any, backend: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """One search of twenty trials with two processes: its space, its outcome, what was heard of it."""
     from bmtune.search.driver import run_search
 
@@ -80,6 +68,7 @@ def whole(backend: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     path = tmp_path_factory.mktemp("whole")
     (path / "space.yaml").write_text(SPACE)
     space, heard = load_space(path / "space.yaml"), Heard()
+    space = replace(space, run=space.run.model_copy(update={"pack": request.param}))
     outcome = run_search(ResolvedSearch(space, path / "run", None, "hash"), heard, backend=backend)
     return space, outcome, heard.records
 
@@ -155,11 +144,13 @@ def test_a_search_whose_first_trials_all_raise_alike_stops_and_says_why(
     assert not (tmp_path / "run" / "best.yaml").exists()
 
 
+@pytest.mark.parametrize("pack", ["auto", "1"])
 def test_a_trial_whose_process_dies_is_recorded_and_the_search_ends(
-    run: Run, make_space: MakeSpace, tmp_path: Path
+    run: Run, make_space: MakeSpace, tmp_path: Path, pack: str
 ) -> None:
+    settings = ("budget:", f"run: {{pack: {pack}, max_failures: 0}}\nbudget:")
     with pytest.raises(SearchStoppedError, match="none was"):
-        run(make_space(("name: plain", "name: kills"), ("trials: 8", "trials: 2")))
+        run(make_space(("name: plain", "name: kills"), ("trials: 8", "trials: 2"), settings))
     assert [end.reason.split(":")[0] for end in finished(tmp_path / "run")] == ["its process was lost"] * 2
 
 

@@ -2,6 +2,7 @@
 
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -143,17 +144,20 @@ def test_a_search_that_promotes_ends_when_nothing_is_left_to_train(promoting: Le
     assert sorted(promoting.state.paused) == [1, 2, 3]
 
 
-def test_a_lost_process_fails_its_trial_once(ledger: Ledger) -> None:
+def test_a_lost_process_fails_its_trial_once(ledger: Ledger, tmp_path: Path) -> None:
     from bmtune.search.adapters import LossCallback
     from bmtune.search.adapters import RecordSearcher
 
     RecordSearcher(ledger, to_config, 9).suggest("a")
-    lost = SimpleNamespace(config={"trial": 0}, get_error=lambda: RuntimeError("the node is gone\nmore"))
+    path = tmp_path / "error.txt"
+    path.write_text("Failure # 1 (occurred at noon)\nbefore\nFailure # 2 (occurred later)\nthe node is gone\nmore\n")
+    lost = SimpleNamespace(config={"trial": 0}, error_file=str(path))
     callback = LossCallback(ledger)
     for _ in range(2):
         callback.on_trial_error(1, [], lost)
     end = ledger.state.finished[0].end
     assert (end.status, end.reason) == ("failed", "its process was lost: the node is gone")
+    assert end.error == "the node is gone\nmore"
 
 
 def test_the_stopper_watches_the_clock(ledger: Ledger) -> None:

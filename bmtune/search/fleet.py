@@ -1,0 +1,205 @@
+"""The hosts of a search as the driver sees them: started, filled, heard and, where one is lost, replaced."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from dataclasses import field
+from itertools import count
+from typing import Any
+from typing import NamedTuple
+
+import ray
+from ray.exceptions import RayActorError
+
+from bmtune.errors import ResourceError
+from bmtune.search.host import Heard
+from bmtune.search.host import Host
+from bmtune.search.packs import Packing
+from bmtune.search.plan import HostPlan
+from bmtune.search.rounds import Command
+from bmtune.search.rounds import GoOn
+from bmtune.search.rounds import Start
+from bmtune.search.rounds import Stop
+from bmtune.search.trial_run import MakeTraining
+
+PATIENCE_S = 10.0
+"""Seconds after which a host that has nothing to tell answers anyway."""
+
+MOST_FAILED_STARTS = 3
+"""Hosts in a row that end before they are ready: then no further one would do better."""
+
+
+class Lost(NamedTuple):
+    """A lane went down with its host.
+
+    Attributes:
+        lane: Its number.
+        error: What Tune is told.
+        blamed: Whether this lane may have been the reason.
+    """
+
+    lane: int
+    error: RayActorError
+    blamed: bool
+
+
+@dataclass
+class _Berth:
+    """A host as the driver keeps it."""
+
+    actor: Any
+    answer: Any
+    ready: bool = False
+    lanes: set[int] = field(default_factory=set)
+    leaving: set[int] = field(default_factory=set)
+    on_trial: int | None = None
+    commands: list[Command] = field(default_factory=list)
+    sent: int = 0
+    confirmed: Counter[int] = field(default_factory=Counter)
+
+    @property
+    def taken(self) -> int:
+        return len(self.lanes) - len(self.leaving)
+
+
+class Fleet:
+    """Hosts that are started as lanes are asked for, and lanes that are placed where most are free."""
+
+    def __init__(self, plan: HostPlan, make: MakeTraining, packing: Packing[Any]) -> None:
+        """A fleet without hosts.
+
+        Args:
+            plan: How many hosts there may be, and how large they are.
+            make: Makes the training of a trial.
+            packing: How trainings share one program.
+        """
+        self._plan = plan
+        self._arguments = (make, packing, plan.cpus)
+        self._actor_class = ray.remote(Host).options(num_cpus=plan.cpus, num_gpus=plan.gpus, max_concurrency=4)
+        self._berths: list[_Berth] = []
+        self._numbers = count()
+        self._failed_starts = 0
+
+    def ask_for(self, lanes: int) -> None:
+        """Starts hosts until there are enough for so many lanes, or all that there may be."""
+        wanted = min(self._plan.hosts, -(-lanes // self._plan.lanes))
+        while len(self._berths) < wanted:
+            actor: Any = self._actor_class.remote(*self._arguments)
+            self._berths.append(_Berth(actor, actor.ready.remote()))
+
+    def place(self, task: str, *, suspect: bool = False) -> int | None:
+        """Starts a trial in the host with the most free lanes; the number of its lane, or None where none is free.
+
+        Args:
+            task: A `Task` as JSON.
+            suspect: Whether the trial may end its host. Of those a host takes one at a time, until it has trained:
+                so it is known which one did, and the others are not given up with it.
+        """
+        free = [berth for berth in self._berths if berth.ready and berth.taken < self._plan.lanes]
+        if suspect:
+            free = [berth for berth in free if berth.on_trial is None]
+        if not free:
+            return None
+        berth = min(free, key=lambda berth: berth.taken)
+        lane = next(self._numbers)
+        berth.lanes.add(lane)
+        if suspect:
+            berth.on_trial = lane
+        berth.commands.append(Start(lane, task))
+        return lane
+
+    def go_on(self, lane: int) -> None:
+        """Lets a lane train on that waits at a rung."""
+        berth = self._at(lane)
+        if berth is not None:
+            berth.commands.append(GoOn(lane))
+
+    def confirm(self, lane: int) -> None:
+        """One more report of a lane is in the records."""
+        berth = self._at(lane)
+        if berth is not None:
+            berth.confirmed[lane] += 1
+
+    def stop(self, lane: int) -> None:
+        """Gives a lane back; another trial may be placed there at once."""
+        berth = self._at(lane)
+        if berth is not None and lane not in berth.leaving:
+            berth.leaving.add(lane)
+            berth.commands.append(Stop(lane))
+
+    def hear(self, timeout_s: float) -> Iterator[Heard | Lost]:
+        """What lanes tell within `timeout_s`: at once where there is something.
+
+        Raises:
+            ResourceError: No host can be started.
+        """
+        self._send()
+        answers = {berth.answer: berth for berth in self._berths}
+        if not answers:
+            time.sleep(timeout_s)
+            return
+        done, _ = ray.wait(list(answers), num_returns=1, timeout=timeout_s)
+        if done and len(answers) > 1:
+            done, _ = ray.wait(list(answers), num_returns=len(answers), timeout=0)
+        for answer in done:
+            yield from self._answered(answers[answer])
+
+    def close(self) -> None:
+        """Ends all hosts."""
+        for berth in self._berths:
+            ray.kill(berth.actor)
+        self._berths.clear()
+
+    def _answered(self, berth: _Berth) -> Iterator[Heard | Lost]:
+        try:
+            found = ray.get(berth.answer)
+        # Whatever a host raises, it trains no more: exceptions of trials are in their reports.
+        except Exception as error:
+            yield from self._replace(berth, error)
+            return
+        self._failed_starts = 0
+        if not berth.ready:
+            berth.ready = True
+            found = []
+        self._ask(berth)
+        for heard in found:
+            if heard.lane == berth.on_trial and (heard.trained or heard.stopped):
+                berth.on_trial = None
+            if heard.stopped:
+                berth.lanes.discard(heard.lane)
+                berth.leaving.discard(heard.lane)
+            yield heard
+
+    def _ask(self, berth: _Berth) -> None:
+        berth.answer = berth.actor.hear.remote(dict(berth.confirmed), PATIENCE_S)
+        berth.confirmed.clear()
+
+    def _replace(self, berth: _Berth, error: Exception) -> Iterator[Lost]:
+        self._berths.remove(berth)
+        ray.kill(berth.actor)
+        if not berth.ready:
+            self._failed_starts += 1
+            if self._failed_starts >= MOST_FAILED_STARTS:
+                text = " ".join(str(error).split())
+                raise ResourceError(
+                    f"a search needs processes that train, but {self._failed_starts} in a row ended at their start: "
+                    f"{text}; run it with --pack 1, or on another machine"
+                ) from error
+        text = str(error).strip().split("\n")[0]
+        # Tune trains a trial again whose actor died; one that raised would have told so in its report.
+        for lane in sorted(berth.lanes):
+            blamed = berth.on_trial in (None, lane)
+            # Tune does not count what it takes for a node that was claimed back.
+            yield Lost(lane, RayActorError(error_msg=f"its host ended: {text}", preempted=not blamed), blamed)
+
+    def _send(self) -> None:
+        for berth in self._berths:
+            if berth.commands:
+                berth.actor.tell.remote(berth.sent, tuple(berth.commands))
+                berth.sent += len(berth.commands)
+                berth.commands.clear()
+
+    def _at(self, lane: int) -> _Berth | None:
+        """The host of a lane; None where it was lost, which the driver will hear."""
+        return next((berth for berth in self._berths if lane in berth.lanes), None)
