@@ -17,7 +17,6 @@ from ray.tune import CheckpointConfig
 from bmtune.records import TrialStarted
 from bmtune.search.adapters import NUMBER
 from bmtune.search.adapters import HalvingScheduler
-from bmtune.search.adapters import LossCallback
 from bmtune.search.adapters import RecordSearcher
 from bmtune.search.adapters import SearchStopper
 from bmtune.search.conduct import take_report
@@ -53,7 +52,6 @@ def run_trials(
             storage_path=storage,
             search_alg=RecordSearcher(ledger, partial(to_config, resolved, ledger)),
             scheduler=HalvingScheduler(ledger),
-            callbacks=[LossCallback(ledger)],
             stop=stopper,
             num_samples=resolved.space.budget.trials,
             max_concurrent_trials=concurrent,
@@ -65,6 +63,7 @@ def run_trials(
             max_failures=resolved.space.run.max_failures,
             verbose=0,
         )
+    ledger.sync()
     return stopper
 
 
