@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.schedulers import TrialScheduler
@@ -100,25 +99,18 @@ class HalvingScheduler(FIFOScheduler):
         number = promote_trial(self._ledger)
         return None if number is None else self._trials[number]
 
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        """Ends a trial whose process was lost too often: no report of its own can say so.
 
-class LossCallback(Callback):
-    """Records trials whose process was lost: no report of theirs can say so."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        """A callback that writes to `ledger`."""
-        self._ledger = ledger
-
-    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """Ends a trial that Tune gave up."""
+        (Callbacks of Tune hear of it too. But where there is one, Tune imports all experiment trackers it knows before
+        the first trial, which takes seconds.)
+        """
         number = trial.config[NUMBER]
-        if number in self._ledger.state.running:
+        given_up = not trial.should_recover()  # type: ignore[no-untyped-call]
+        if given_up and number in self._ledger.state.running:
             error = _last_error(trial)
             text = error.split("\n")[0] or "no reason is known"
             end_trial(self._ledger, number, "failed", f"its process was lost: {text}", error=error)
-
-    def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
-        """Brings all records to the disk."""
-        self._ledger.sync()
 
 
 def _last_error(trial: Trial) -> str:

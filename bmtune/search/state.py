@@ -100,7 +100,7 @@ class SearchState:
         self.header: RunStarted | None = None
         self.running: dict[int, RunningTrial] = {}
         self.finished: dict[int, FinishedTrial] = {}
-        self.halving: Mode = halving_mode(space.run.halving, packs=False)
+        self.halving: Mode = halving_mode(space.run.halving, packs=space.run.pack != 1)
         self.arrivals: dict[int, list[Arrival]] = {
             rung: [] for rung in rungs(space.budget.grace, space.budget.eta, space.budget.max_epochs)
         }

@@ -17,7 +17,6 @@ from ray.tune import CheckpointConfig
 from bmtune.records import TrialStarted
 from bmtune.search.adapters import NUMBER
 from bmtune.search.adapters import HalvingScheduler
-from bmtune.search.adapters import LossCallback
 from bmtune.search.adapters import RecordSearcher
 from bmtune.search.adapters import SearchStopper
 from bmtune.search.conduct import take_report
@@ -53,7 +52,6 @@ def run_trials(
             storage_path=storage,
             search_alg=RecordSearcher(ledger, partial(to_config, resolved, ledger), concurrent),
             scheduler=HalvingScheduler(ledger, concurrent),
-            callbacks=[LossCallback(ledger)],
             stop=stopper,
             # One more than there are: Tune throws idle processes away once it has its last trial, and paused trials
             # that are promoted need them. The searcher says when there are no more.
@@ -67,6 +65,7 @@ def run_trials(
             max_failures=resolved.space.run.max_failures,
             verbose=0,
         )
+    ledger.sync()
     return stopper
 
 

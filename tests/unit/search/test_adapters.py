@@ -145,16 +145,21 @@ def test_a_search_that_promotes_ends_when_nothing_is_left_to_train(promoting: Le
 
 
 def test_a_lost_process_fails_its_trial_once(ledger: Ledger, tmp_path: Path) -> None:
-    from bmtune.search.adapters import LossCallback
+    from bmtune.search.adapters import HalvingScheduler
     from bmtune.search.adapters import RecordSearcher
 
     RecordSearcher(ledger, to_config, 9).suggest("a")
     path = tmp_path / "error.txt"
     path.write_text("Failure # 1 (occurred at noon)\nbefore\nFailure # 2 (occurred later)\nthe node is gone\nmore\n")
-    lost = SimpleNamespace(config={"trial": 0}, error_file=str(path))
-    callback = LossCallback(ledger)
-    for _ in range(2):
-        callback.on_trial_error(1, [], lost)
+    lost = [
+        SimpleNamespace(config={"trial": 0}, error_file=str(path), should_recover=lambda again=again: again)
+        for again in (True, False, False)
+    ]
+    scheduler = HalvingScheduler(ledger)
+    scheduler.on_trial_error(None, lost[0])
+    assert 0 in ledger.state.running
+    for trial in lost[1:]:
+        scheduler.on_trial_error(None, trial)
     end = ledger.state.finished[0].end
     assert (end.status, end.reason) == ("failed", "its process was lost: the node is gone")
     assert end.error == "the node is gone\nmore"
