@@ -7,7 +7,7 @@ import torch
 from rich.console import Console
 
 NAMES = ("step", "packs", "sampling", "gan_epoch", "generative", "adversarial_epoch", "search")
-ON_REQUEST = ("quality", "pack_search", "pack_control", "gan_search")
+ON_REQUEST = ("quality", "images", "pack_search", "pack_control", "gan_search")
 
 
 def main(chosen: list[str]) -> int:

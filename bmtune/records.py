@@ -30,7 +30,9 @@ from pydantic import ValidationError
 from bmtune.errors import FormatError
 
 FORMAT = "bmtune.records"
-VERSION = 1
+VERSION = 2
+READABLE = (1, 2)
+"""Versions that this release reads: the first knew no notices and no shared pre-training."""
 
 Metrics = dict[str, float]
 """Measured values by metric name."""
@@ -57,7 +59,7 @@ class RunStarted(_Line):
 
     kind: Literal["run_started"] = "run_started"
     format: Literal["bmtune.records"] = "bmtune.records"
-    version: Literal[1] = 1
+    version: Literal[1, 2] = 2
     run: str
     trainer: str
     dataset: str
@@ -75,6 +77,13 @@ class RunStarted(_Line):
     """Seconds since 1970."""
 
 
+class Notice(_Line):
+    """Something that the user should know of the run, in a sentence; nothing follows from it."""
+
+    kind: Literal["notice"] = "notice"
+    text: str
+
+
 class TrialStarted(_Line):
     """A configuration was proposed; its trial exists from here on."""
 
@@ -84,6 +93,23 @@ class TrialStarted(_Line):
     """Searched values by dotted path."""
     seed: int
     time: float
+
+
+class PretrainingShared(_Line):
+    """A trial did not train its `pre` phase: it took the result of one that would have been equal."""
+
+    kind: Literal["pretraining_shared"] = "pretraining_shared"
+    trial: int = Field(ge=0)
+    key: str
+    """Hash of all that determines pre-training."""
+    from_run: str
+    """Name of the run that trained it: this one, or one with the same cache."""
+    from_trial: int = Field(ge=0)
+    """The trial of that run which trained it."""
+    epochs: int = Field(ge=1)
+    """Epochs that it took there; they are none of this trial's."""
+    metrics: Metrics
+    """What the main phase starts from, as "start/..."."""
 
 
 class Epoch(_Line):
@@ -161,7 +187,17 @@ class RunFinished(_Line):
     time: float
 
 
-Record = RunStarted | TrialStarted | Epoch | Rung | CheckpointWritten | TrialFinished | RunFinished
+Record = (
+    RunStarted
+    | Notice
+    | TrialStarted
+    | PretrainingShared
+    | Epoch
+    | Rung
+    | CheckpointWritten
+    | TrialFinished
+    | RunFinished
+)
 _FRAME = re.compile(rb'\{"crc":"([0-9a-f]{8})","record":(.*)\}', re.DOTALL)
 _RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
 
@@ -250,9 +286,10 @@ def _check_format(line: bytes, path: Path) -> None:
         name, version = record.get("format"), record.get("version")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise FormatError(_damage(path, 1, "it is not a record")) from error
-    if (name, version) != (FORMAT, VERSION):
+    if name != FORMAT or version not in READABLE:
         raise FormatError(
-            f"records must have the format {FORMAT} version {VERSION}, but {path} has {name} version {version}; "
+            f"records must have the format {FORMAT} version {' or '.join(map(str, READABLE))}, "
+            f"but {path} has {name} version {version}; "
             "read it with the version of bmtune that wrote it"
         )
 

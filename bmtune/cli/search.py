@@ -121,6 +121,15 @@ def search(
             show_default=_SPACES,
         ),
     ] = None,
+    pre_cache: Annotated[
+        Path | None,
+        typer.Option(
+            "--pre-cache",
+            metavar="DIR",
+            help="Folder in which runs share results of pre-training.",
+            show_default="one of the run's own",
+        ),
+    ] = None,
     wandb: Annotated[
         Literal["online", "offline"] | None,
         typer.Option("--wandb", help="Tell Weights & Biases, now or by wandb sync.", show_default="not told"),
@@ -150,6 +159,7 @@ def search(
         gpus_per_trial=gpus_per_trial,
         max_concurrent=max_concurrent,
         report_every_s=report_every,
+        pre_cache=None if pre_cache is None else str(pre_cache),
         wandb=wandb,
     )
     return print_resolved(request) if dry_run else run(request)

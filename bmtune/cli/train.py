@@ -37,5 +37,6 @@ def train(
         **{path: parse(text, f"--set {path}") for path, text in split_assignments(assignments or [])},
     }
     if seed is not None:
-        values["seed"] = seed
+        # Another seed is one for all of the training.
+        values |= {"seed": seed} if "pre_seed" in values else {"seed": seed, "pre_seed": None}
     return train_and_save(with_values(found.best.config, values), storage)

@@ -54,6 +54,8 @@ class TrialConfig(Config):
     """Which trainer runs."""
     seed: int = Field(0, ge=0)
     """Seed of the start, the batches, the critic and the samples."""
+    pre_seed: int | None = Field(None, ge=0)
+    """Seed of the start and of the `pre` phase where one comes before the main phase; None: `seed`."""
     data: DataConfig = DataConfig()
     """The data set and its split."""
     born: BornConfig = BornConfig()
@@ -76,6 +78,15 @@ class TrialConfig(Config):
         """Whether a `pre` phase comes before the main one."""
         main = self.main_trainer
         return main.pretrain if isinstance(main, GenerativeConfig | AdversarialConfig) else self.recipe == "gan"
+
+    @property
+    def start_seed(self) -> int:
+        """The seed of the start: that of pre-training where there is one."""
+        return self.pre_seed if self.pretrains and self.pre_seed is not None else self.seed
+
+    def seed_of(self, phase: str) -> int:
+        """The seed that a phase derives all of its own from."""
+        return self.start_seed if phase == "pre" else self.seed
 
     @property
     def batch_size_paths(self) -> tuple[str, ...]:

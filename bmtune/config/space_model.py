@@ -74,6 +74,10 @@ class RunSettings(Config):
     """Trials at once; None: as many as there is room for."""
     report_every_s: float = Field(1.0, ge=0)
     """Seconds between two messages of one trial; 0: a message after every epoch."""
+    share_pre: bool = True
+    """Whether trials that pre-train alike do so from one seed, and one of them for all."""
+    pre_cache: str | None = Field(None, min_length=1)
+    """Folder of results of pre-training that several runs share; None: one in the run folder."""
     wandb: Literal["online", "offline"] | None = None
     """Whether Weights & Biases hears of the search; None: it does not."""
 

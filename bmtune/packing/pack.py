@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import replace
+from math import isfinite
 from time import perf_counter
 from typing import Any
 from typing import NamedTuple
@@ -65,7 +66,7 @@ def advance_lanes(lanes: Sequence[Lane]) -> list[tuple[TrialState, EpochReport]]
     drawn = stacked_batches(common, [lane.problem for lane in lanes], phase, [next_epoch(lane.state) for lane in lanes])
     players, means = train_epoch(engine, common, phase, stack_players(before), drawn)
     losses = _by_lane(means, len(lanes))
-    metrics = _measured(common, lanes, Cores(*players[0].params))
+    metrics = _measured(common, lanes, Cores(*players[0].params), losses)
     after = unstack_players(players, before)
     share = (perf_counter() - began) / len(lanes)
     return [
@@ -77,7 +78,7 @@ def advance_lanes(lanes: Sequence[Lane]) -> list[tuple[TrialState, EpochReport]]
 def _settle(lane: Lane, trained: tuple[Players, dict[str, float]], share: float) -> tuple[TrialState, EpochReport]:
     """What follows the epoch for one trial, which took `share` seconds of the pack's time so far."""
     began, (players, metrics) = perf_counter(), trained
-    shown = pictures(lane.problem, cores_of(players), due_metrics(*lane))
+    shown = pictures(lane.problem, lane.state.phase, cores_of(players), due_metrics(*lane))
     return settle(*lane, Trained(players, metrics, shown), lambda: share + perf_counter() - began)
 
 
@@ -113,17 +114,25 @@ def _by_lane(means: dict[str, Tensor], num_lanes: int) -> list[dict[str, float]]
     return [dict(zip(means, row, strict=True)) for row in values]
 
 
-def _measured(common: Problem, lanes: Sequence[Lane], cores: Cores) -> list[dict[str, float]]:
-    """The validation metrics of every trial; trials at which the same ones are due are measured together."""
+def _measured(
+    common: Problem, lanes: Sequence[Lane], cores: Cores, losses: Sequence[dict[str, float]]
+) -> list[dict[str, float]]:
+    """The validation metrics of every trial; trials at which the same ones are due are measured together.
+
+    Nothing is measured of a trial that lost its numbers, as alone.
+    """
+    finite = torch.stack([tensor.flatten(1).isfinite().all(1) for tensor in cores]).all(0).tolist()
     groups: dict[tuple[str, ...], list[int]] = {}
     for index, lane in enumerate(lanes):
         names = without_picture(due_metrics(*lane))
-        if names:
+        if names and finite[index] and all(map(isfinite, losses[index].values())):
             groups.setdefault(tuple(names), []).append(index)
     found: list[dict[str, float]] = [{} for _ in lanes]
     for names, members in groups.items():
         chosen = cores if len(members) == len(lanes) else Cores(*(tensor[members] for tensor in cores))
-        seeds = [derive(lanes[member].problem.config.seed, "evaluate") for member in members]
+        seeds = [
+            derive(lanes[member].problem.config.seed_of(lanes[member].state.phase), "evaluate") for member in members
+        ]
         valid, config = common.splits["valid"], common.config.evaluation
         values = measure_lanes(names, common.chain, chosen, valid, config, seeds=seeds)
         for member, metrics in zip(members, values, strict=True):

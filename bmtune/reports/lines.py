@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from bmtune.records import Epoch
+from bmtune.records import Notice
 from bmtune.records import Record
 from bmtune.records import RunFinished
 from bmtune.records import RunStarted
@@ -57,6 +58,8 @@ class LineProgress:
         match record:
             case RunStarted():
                 self._say(_start_of_run(record))
+            case Notice():
+                self._say(f"note: {record.text}")
             case Epoch():
                 self._first_epoch(record)
             case TrialFinished():
@@ -122,5 +125,9 @@ def end_of_run(record: RunFinished, progress: RunProgress, seconds: float) -> st
     test = f"; the best on the test rows: {metrics(record.test_metrics)}" if record.test_metrics else ""
     return (
         f"finished ({record.reason}): {plural(len(progress.trials), 'trial')} ({states}), "
-        f"{plural(progress.num_epochs, 'epoch')} in {duration(seconds)}{test}"
+        f"{plural(progress.num_epochs, 'epoch')} in {duration(seconds)}{_shared(progress.num_shared)}{test}"
     )
+
+
+def _shared(num_trials: int) -> str:
+    return f"; pre-training was shared with {plural(num_trials, 'trial')}" if num_trials else ""

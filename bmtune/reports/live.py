@@ -81,7 +81,8 @@ class LiveProgress:
         progress = self._progress
         if progress.started is None:
             return Text(f"starting Ray and its workers, {duration(elapsed)} ...", style="dim")
-        head = [self._headline(elapsed), self._best_line()]
+        notes = [Text(f"note: {text}", style="dim") for text in progress.notices]
+        head = [self._headline(elapsed), self._best_line(), *notes]
         if progress.finished is not None:
             return Group(*head, Text(end_of_run(progress.finished, progress, elapsed)))
         return Group(*head, self._table(progress.started.objective.metric, progress.started.max_epochs))

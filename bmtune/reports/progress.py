@@ -10,7 +10,9 @@ from pydantic import JsonValue
 
 from bmtune.records import CheckpointWritten
 from bmtune.records import Epoch
+from bmtune.records import Notice
 from bmtune.records import Objective
+from bmtune.records import PretrainingShared
 from bmtune.records import Record
 from bmtune.records import RunFinished
 from bmtune.records import Rung
@@ -64,6 +66,8 @@ class RunProgress:
         finished: The last record of a search that ended by itself, else None.
         trials: Every trial by number, in order of their start.
         num_epochs: Epochs of all trials and phases.
+        num_shared: Trials that took the result of pre-training from another one.
+        notices: What the user should know of the run.
     """
 
     def __init__(self, records: Iterable[Record] = ()) -> None:
@@ -71,6 +75,8 @@ class RunProgress:
         self.finished: RunFinished | None = None
         self.trials: dict[int, TrialProgress] = {}
         self.num_epochs = 0
+        self.num_shared = 0
+        self.notices: list[str] = []
         for record in records:
             self.on_record(record)
 
@@ -79,8 +85,12 @@ class RunProgress:
         match record:
             case RunStarted():
                 self.started, self.finished = record, None
+            case Notice():
+                self.notices.append(record.text)
             case TrialStarted():
                 self.trials[record.trial] = TrialProgress(record.trial, record.params, record.seed)
+            case PretrainingShared():
+                self.num_shared += 1
             case Epoch():
                 self._add_epoch(record)
             case Rung(decision="stop"):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from collections.abc import Sequence
 
 from bmtune.records import Epoch
+from bmtune.records import Notice
 from bmtune.records import Rung
 from bmtune.records import Status
 from bmtune.records import TrialFinished
@@ -38,6 +39,10 @@ def begin_trial(ledger: Ledger, clock: Clock = time.time) -> TrialStarted | None
 
 def take_report(ledger: Ledger, number: int, report: TrialReport, clock: Clock = time.time) -> Decision:
     """Records a trial's report, lets halving decide at a rung, and says whether the trial goes on."""
+    for text in report.notices:
+        ledger.record(Notice(text=text))
+    if report.shared is not None and not ledger.state.running[number].shared:
+        ledger.record(report.shared)
     for epoch in report.epochs:
         # A trial that went on from a checkpoint repeats epochs that were recorded already.
         if not ledger.state.has_epoch(number, epoch.phase, epoch.epoch):

@@ -4,6 +4,7 @@ import re
 import time
 from dataclasses import dataclass
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from typing import TypeVar
@@ -21,6 +22,7 @@ from bmtune.config.mistakes import clean
 from bmtune.config.mistakes import did_you_mean
 from bmtune.config.paths import COMMAND_LINE
 from bmtune.config.paths import get
+from bmtune.config.pretraining import pretrains_alike
 from bmtune.config.root import RECIPES
 from bmtune.config.space import default_space_path
 from bmtune.config.space import load_space
@@ -38,6 +40,8 @@ from bmtune.errors import RunFolderError
 from bmtune.search.request import SearchRequest
 
 Model = TypeVar("Model", bound=BaseModel)
+PRE_FOLDER = "pretraining"
+"""Where a run keeps results of pre-training, in its folder."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,14 @@ class ResolvedSearch:
     def dataset(self) -> str:
         """Name of the data set."""
         return self.space.base.data.dataset
+
+    @cached_property
+    def pre_cache(self) -> Path | None:
+        """Folder in which results of pre-training are looked for and kept; None: every trial pre-trains for itself."""
+        run = self.space.run
+        if run.pre_cache is not None:
+            return Path(run.pre_cache)
+        return self.run_folder / PRE_FOLDER if run.share_pre and pretrains_alike(self.space) else None
 
     def to_mapping(self) -> dict[str, JsonValue]:
         """The content of `search.yaml`: all that is needed to run the search again with `--space`."""
@@ -85,6 +97,7 @@ def resolve_options(request: SearchRequest) -> ResolvedSearch:
     space = _with_overrides(_with_run(_with_budget(space, request), request), request)
     gpus = _whole_or_part(space.run.gpus_per_trial)
     space = replace(space, run=space.run.model_copy(update={"gpus_per_trial": gpus}))
+    space = _with_pre_seed(space, request)
     folder = request.storage / (request.name or _default_name(space))
     if request.name is not None and not re.fullmatch(r"[\w][\w.+-]*", request.name):
         raise ConfigError(
@@ -95,6 +108,7 @@ def resolve_options(request: SearchRequest) -> ResolvedSearch:
         raise RunFolderError(
             f"a run needs a folder of its own, but {folder} holds something already; give another --name or --storage"
         )
+    _check_pre_cache(space)
     return ResolvedSearch(space, folder, request.address)
 
 
@@ -155,7 +169,7 @@ def _with_budget(space: SearchSpace, request: SearchRequest) -> SearchSpace:
 
 def _with_run(space: SearchSpace, request: SearchRequest) -> SearchSpace:
     raw = space.run.model_dump()
-    given = {name: getattr(request, name) for name in raw}
+    given = {name: getattr(request, name, None) for name in raw}
     return replace(
         space, run=_validated(RunSettings, raw | {name: value for name, value in given.items() if value is not None})
     )
@@ -183,6 +197,27 @@ def _with_overrides(space: SearchSpace, request: SearchRequest) -> SearchSpace:
     for path, text in request.overrides:
         values[path] = parse(text, f"{COMMAND_LINE}: --set {path}")
     return pinned(space, values, COMMAND_LINE) if values else checked(space)
+
+
+def _with_pre_seed(space: SearchSpace, request: SearchRequest) -> SearchSpace:
+    """The space with one seed for the pre-training of all trials, where some of them pre-train alike.
+
+    A seed that was fixed by the space stays, unless the command line has another one.
+    """
+    fixed = {path for path, _ in (*space.parameters, *request.overrides)}
+    wanted = space.base.pre_seed is None or request.seed is not None
+    if "pre_seed" in fixed or not (wanted and space.run.share_pre and pretrains_alike(space)):
+        return space
+    return replace(space, base=space.base.model_copy(update={"pre_seed": space.run.seed}))
+
+
+def _check_pre_cache(space: SearchSpace) -> None:
+    folder = space.run.pre_cache
+    if folder is not None and Path(folder).exists() and not Path(folder).is_dir():
+        raise ConfigError(
+            f"results of pre-training must be kept in a folder, but {folder} is a file ({COMMAND_LINE}: --pre-cache); "
+            "give another, or leave it away"
+        )
 
 
 def _whole_or_part(gpus: float) -> float:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
 from torch import Tensor
 
@@ -12,13 +13,17 @@ from bmtune.config.root import TrialConfig
 from bmtune.data import DataHandler
 from bmtune.search.trial_run import Saved
 from bmtune.training import EpochReport
+from bmtune.training import Pretrained
 from bmtune.training import advance
 from bmtune.training import from_checkpoint
 from bmtune.training import main_best
 from bmtune.training import make_problem
+from bmtune.training import pre_determined_by
+from bmtune.training import pre_result
 from bmtune.training import start
 from bmtune.training import test_metrics
 from bmtune.training import to_checkpoint
+from bmtune.training import with_pre_result
 
 
 @lru_cache(maxsize=4)
@@ -57,6 +62,25 @@ class SoloTraining:
         found = main_best(self._problem, self._state)
         assert found is not None, "a best epoch was reported"
         return dict(found.cores._asdict())
+
+    def pre_determined_by(self) -> dict[str, Any] | None:
+        """See `Pretraining.pre_determined_by`."""
+        config, state = self._problem.config, self._state
+        if not config.pretrains or state.phase != "pre" or state.status.ended:
+            return None
+        return pre_determined_by(config, load_data(config).content_hash, self._problem.device.type)
+
+    def pre_result(self) -> Pretrained | None:
+        """See `Pretraining.pre_result`."""
+        return pre_result(self._problem, self._state)
+
+    def take_pre_result(self, result: Pretrained) -> dict[str, float] | None:
+        """See `Pretraining.take_pre_result`."""
+        state, metrics = with_pre_result(self._problem, result)
+        if state.status.ended:
+            return None
+        self._state = state
+        return metrics
 
 
 def on_test_rows(config: TrialConfig, tensors: Mapping[str, Tensor]) -> dict[str, float]:

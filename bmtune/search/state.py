@@ -17,7 +17,9 @@ from bmtune.config.space_model import SearchSpace
 from bmtune.records import CheckpointWritten
 from bmtune.records import Epoch
 from bmtune.records import Metrics
+from bmtune.records import Notice
 from bmtune.records import Objective
+from bmtune.records import PretrainingShared
 from bmtune.records import Record
 from bmtune.records import RunFinished
 from bmtune.records import Rung
@@ -44,6 +46,7 @@ class RunningTrial:
         best_metrics: Validation metrics of that epoch.
         stopped_at: The rung at which halving stopped it, or None.
         checkpoints: Paths, relative to the run folder, by "best" and "last".
+        shared: Whether it took the result of pre-training from another trial.
     """
 
     number: int
@@ -54,6 +57,7 @@ class RunningTrial:
     best_metrics: Metrics | None = None
     stopped_at: int | None = None
     checkpoints: Mapping[str, str] = field(default_factory=dict)
+    shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -147,6 +151,8 @@ class SearchState:
                 self.header = record
             case TrialStarted():
                 self._start(record)
+            case PretrainingShared():
+                self.running[record.trial] = replace(self._trial(record.trial), shared=True)
             case Epoch():
                 self._epoch(record)
             case Rung():
@@ -159,6 +165,8 @@ class SearchState:
                 self._finish(record)
             case RunFinished():
                 self.end = record
+            case Notice():
+                pass
 
     def _trial(self, number: int) -> RunningTrial:
         if number not in self.running:

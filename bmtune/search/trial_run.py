@@ -19,6 +19,10 @@ from bmtune.checkpoints import write_checkpoint
 from bmtune.config.root import TrialConfig
 from bmtune.records import CheckpointWritten
 from bmtune.records import Epoch
+from bmtune.records import PretrainingShared
+from bmtune.search.pre_cache import PreCache
+from bmtune.search.pre_cache import PreShare
+from bmtune.search.pre_cache import Pretraining
 from bmtune.tracking import picture_path
 from bmtune.training import EpochReport
 from bmtune.training import Status
@@ -41,6 +45,8 @@ class Task(_Message):
     report_every_s: float
     threads: int = 1
     device: str = "cpu"
+    pre_cache: str | None = None
+    """Folder of results of pre-training; None: the trial neither takes one nor keeps its own."""
 
     def checkpoint_path(self, which: Literal["best", "last"]) -> str:
         """Where a checkpoint of this trial lies, relative to the run folder."""
@@ -58,12 +64,14 @@ class TrialEnd(_Message):
 class TrialReport(_Message):
     """What happened since the last report."""
 
+    notices: tuple[str, ...] = ()
+    shared: PretrainingShared | None = None
     epochs: tuple[Epoch, ...] = ()
     checkpoints: tuple[CheckpointWritten, ...] = ()
     end: TrialEnd | None = None
 
 
-class Training(Protocol):
+class Training(Pretraining, Protocol):
     """A trial's training as this module needs it."""
 
     def advance(self) -> EpochReport:
@@ -97,6 +105,13 @@ class TrialRun:
         self._budget: int = saved[1]["budget"] if saved else 0
         self._best_saved: int | None = None
         self._reported = False
+        # A cache of its own: a trial that is alone in its process waits for nobody.
+        self._cache = PreCache(Path(task.pre_cache)) if task.pre_cache is not None and self._ended is None else None
+        self._share = (
+            PreShare(self._cache, Path(task.run_folder).name, task.trial, self._training) if self._cache else None
+        )
+        begun = self._share.begin() if self._share else "train"
+        self._shared = begun if isinstance(begun, PretrainingShared) else None
 
     def next_report(self) -> TrialReport:
         """Trains until a report is due.
@@ -108,6 +123,8 @@ class TrialRun:
         began, epochs = self._clock(), list[Epoch]()
         while True:
             report = self._training.advance()
+            if self._share is not None:
+                self._share.after_epoch()
             self._keep_pictures(report)
             at_rung = report.budget > self._budget and report.budget in self._task.rungs
             self._budget = report.budget
@@ -118,7 +135,9 @@ class TrialRun:
         self._reported = True
         checkpoints = self._save(report, whole=at_rung or report.status.ended)
         end = _end_of(report.status) if report.status.ended else None
-        return TrialReport(epochs=tuple(epochs), checkpoints=checkpoints, end=end)
+        shared, self._shared = self._shared, None
+        notices = tuple(self._cache.take_notices()) if self._cache else ()
+        return TrialReport(notices=notices, shared=shared, epochs=tuple(epochs), checkpoints=checkpoints, end=end)
 
     def _keep_pictures(self, report: EpochReport) -> None:
         """Writes the pictures of an epoch beside the checkpoints, before its record speaks of that epoch."""

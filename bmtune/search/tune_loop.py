@@ -75,6 +75,7 @@ def to_config(resolved: ResolvedSearch, ledger: Ledger, started: TrialStarted) -
         report_every_s=run.report_every_s,
         threads=run.cpus_per_trial,
         device="cuda" if run.gpus_per_trial else "cpu",
+        pre_cache=None if resolved.pre_cache is None else str(resolved.pre_cache.resolve()),
     )
     return {
         NUMBER: started.trial,

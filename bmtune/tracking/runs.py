@@ -11,6 +11,7 @@ from typing import Protocol
 from pydantic import JsonValue
 
 from bmtune.records import Epoch
+from bmtune.records import PretrainingShared
 from bmtune.records import Record
 from bmtune.records import RunFinished
 from bmtune.records import Rung
@@ -104,6 +105,8 @@ class TrialRuns:
             case TrialStarted():
                 if record.trial not in self._sent:
                     self._open[record.trial] = _Trial(record, self._service.open(self._facts(record)))
+            case PretrainingShared():
+                self._share(record)
             case Epoch():
                 self._epoch(record)
             case Rung():
@@ -136,6 +139,13 @@ class TrialRuns:
             group=header.run,
             config={**record.params, **about},
         )
+
+    def _share(self, record: PretrainingShared) -> None:
+        """What the main phase starts from is a value of the whole run here: no epoch of it has that."""
+        trial = self._open.get(record.trial)
+        if trial is not None:
+            start = {f"pre/{name}": value for name, value in record.metrics.items()}
+            trial.run.summary.update({**start, "pre/shared_from": f"{record.from_run}/{record.from_trial}"})
 
     def _epoch(self, record: Epoch) -> None:
         trial = self._open.get(record.trial)

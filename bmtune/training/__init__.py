@@ -4,6 +4,10 @@ from bmtune.training.outcome import Outcome
 from bmtune.training.outcome import outcome
 from bmtune.training.outcome import test_metrics
 from bmtune.training.outcome import timings
+from bmtune.training.pretraining import Pretrained
+from bmtune.training.pretraining import pre_determined_by
+from bmtune.training.pretraining import pre_result
+from bmtune.training.pretraining import with_pre_result
 from bmtune.training.problem import Problem
 from bmtune.training.problem import make_problem
 from bmtune.training.settle import main_best
@@ -19,6 +23,7 @@ from bmtune.training.trial import start_at
 __all__ = [
     "EpochReport",
     "Outcome",
+    "Pretrained",
     "Problem",
     "Status",
     "TrialState",
@@ -27,9 +32,12 @@ __all__ = [
     "main_best",
     "make_problem",
     "outcome",
+    "pre_determined_by",
+    "pre_result",
     "start",
     "start_at",
     "test_metrics",
     "timings",
     "to_checkpoint",
+    "with_pre_result",
 ]

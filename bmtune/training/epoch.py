@@ -17,7 +17,7 @@ GRADIENT_NORM = "train/grad_norm"
 
 def batches(problem: Problem, phase: str, epoch: int) -> Batches:
     """The batches of a phase's epoch number `epoch`, from 1, each with the number of its rows."""
-    return PHASES[phase].batches(problem, derive(problem.config.seed, phase, epoch), epoch)
+    return PHASES[phase].batches(problem, derive(problem.config.seed_of(phase), phase, epoch), epoch)
 
 
 def train_epoch(

@@ -58,16 +58,18 @@ def entered(problem: Problem, state: TrialState, phase: str, cores: Cores) -> Tr
     """The state at the start of a phase; `gan` is prepared by `critic` where the critic is to be trained alone."""
     if phase == "gan" and problem.config.trainer.ganstyle.critic.pretrain_epochs:
         phase = "critic"
-    players = PHASES[phase].start(SoloEngine(), problem, cores, derive(problem.config.seed, phase))
+    players = PHASES[phase].start(SoloEngine(), problem, cores, derive(problem.config.seed_of(phase), phase))
     return replace(state, phase=phase, players=players, visit_epoch=0, best=None)
 
 
-def measured(problem: Problem, cores: Cores, names: tuple[str, ...], losses: Mapping[str, float]) -> dict[str, float]:
-    """The validation metrics; nothing where training already lost its numbers."""
+def measured(
+    problem: Problem, phase: str, cores: Cores, names: tuple[str, ...], losses: Mapping[str, float]
+) -> dict[str, float]:
+    """The validation metrics in a phase; nothing where training already lost its numbers."""
     if not all(map(isfinite, losses.values())) or not finite_cores(cores):
         return {}
     # The same uniforms at every epoch: epochs are compared on equal draws.
-    seed = derive(problem.config.seed, "evaluate")
+    seed = derive(problem.config.seed_of(phase), "evaluate")
     valid, config = problem.splits["valid"], problem.config.evaluation
     return measure(without_picture(names), problem.chain, cores, valid, config, seed=seed)
 
@@ -93,7 +95,7 @@ def settle(
         state, players=trained.players, visit_epoch=state.visit_epoch + 1, epochs={**state.epochs, phase: epoch}
     )
     eligible, extra = False, dict[str, float]()
-    if not _finite(state, metrics):
+    if not is_finite(state, metrics):
         state = replace(state, status=Status.DIVERGED)
     elif phase == "critic":
         state = _after_critic(problem, state)
@@ -101,7 +103,7 @@ def settle(
         state, eligible = _after_gan(problem, state, metrics)
     else:
         state, eligible, extra = _after_epoch(problem, state, metrics)
-        if not _finite(state, extra):
+        if not is_finite(state, extra):
             state, eligible = replace(state, status=Status.DIVERGED), False
     seconds = spent()
     state = replace(state, seconds={**state.seconds, phase: state.seconds.get(phase, 0.0) + seconds})
@@ -121,7 +123,8 @@ def settle(
     return state, report
 
 
-def _finite(state: TrialState, metrics: Mapping[str, float]) -> bool:
+def is_finite(state: TrialState, metrics: Mapping[str, float]) -> bool:
+    """Whether the state's cores and the metrics have only finite numbers."""
     return all(map(isfinite, metrics.values())) and finite_cores(state.cores)
 
 
@@ -141,13 +144,17 @@ def _after_epoch(
     cores = best.cores if best is not None and keeps_best else state.cores
     if state.phase == "re":
         return _back_to_gan(problem, state, cores)
-    return _on_to_main(problem, state, cores)
+    return on_to_main(problem, state, cores)
 
 
-def _on_to_main(problem: Problem, state: TrialState, cores: Cores) -> tuple[TrialState, bool, dict[str, float]]:
-    """From `pre` to the main phase, from the best cores; their metrics are what the main phase starts from."""
+def on_to_main(problem: Problem, state: TrialState, cores: Cores) -> tuple[TrialState, bool, dict[str, float]]:
+    """From `pre` to the main phase, from the best cores; their metrics are what the main phase starts from.
+
+    Returns:
+        The state, that this epoch is not eligible, and those metrics as "start/...".
+    """
     main = problem.config.main_trainer
-    found = measured(problem, cores, tuple(dict(main.metrics)), {})
+    found = measured(problem, main_phase(problem), cores, tuple(dict(main.metrics)), {})
     goal: dict[str, float] = {main.retrain_crit: found[main.retrain_crit]} if isinstance(main, GANStyleConfig) else {}
     state = entered(problem, replace(state, goal=goal), main_phase(problem), cores)
     return state, False, {f"start/{name}": value for name, value in found.items()}
@@ -173,7 +180,7 @@ def _back_to_gan(problem: Problem, state: TrialState, cores: Cores) -> tuple[Tri
     assert state.main_players is not None, "retraining interrupts a main phase"
     born, critic = state.main_players
     epoch = state.epochs["gan"]
-    found = measured(problem, cores, due(problem.config.trainer.ganstyle.metrics, epoch), {})
+    found = measured(problem, "gan", cores, due(problem.config.trainer.ganstyle.metrics, epoch), {})
     state = replace(
         state,
         phase="gan",

@@ -43,7 +43,7 @@ def start(problem: Problem, goal: Mapping[str, float] | None = None) -> TrialSta
         goal: Metrics of the main phase at which the trial may end early.
     """
     config = problem.config
-    cores = start_cores(problem.chain, config.born, derive(config.seed, "cores"))
+    cores = start_cores(problem.chain, config.born, derive(config.start_seed, "cores"))
     cores = Cores(*(tensor.to(problem.device) for tensor in cores))
     return start_at(problem, first_phase(problem), cores, goal=goal)
 
@@ -77,8 +77,8 @@ def advance(problem: Problem, state: TrialState, engine: Engine = SOLO) -> tuple
     players, means = train_epoch(engine, problem, state.phase, state.players, given)
     losses = {name: float(mean) for name, mean in means.items()}
     cores, names = cores_of(players), due_metrics(problem, state)
-    metrics = losses | measured(problem, cores, names, losses)
-    trained = Trained(players, metrics, pictures(problem, cores, names))
+    metrics = losses | measured(problem, state.phase, cores, names, losses)
+    trained = Trained(players, metrics, pictures(problem, state.phase, cores, names))
     return settle(problem, state, trained, lambda: perf_counter() - began)
 
 
@@ -92,9 +92,9 @@ def due_metrics(problem: Problem, state: TrialState) -> tuple[str, ...]:
     return due(PHASES[state.phase].rules(problem).metrics, state.visit_epoch + 1)
 
 
-def pictures(problem: Problem, cores: Cores, names: tuple[str, ...]) -> dict[str, bytes]:
-    """The picture of some cores as a PNG file, where it is among the names."""
+def pictures(problem: Problem, phase: str, cores: Cores, names: tuple[str, ...]) -> dict[str, bytes]:
+    """The picture of some cores in a phase as a PNG file, where it is among the names."""
     if PICTURE not in names or not finite_cores(cores):
         return {}
-    config, seed = problem.config.evaluation, derive(problem.config.seed, "picture")
+    config, seed = problem.config.evaluation, derive(problem.config.seed_of(phase), "picture")
     return {PICTURE: picture(problem.chain, cores, problem.splits["valid"], config, seed=seed)}

@@ -29,6 +29,7 @@ COMMANDS = {
         "--gpus-per-trial",
         "--max-concurrent",
         "--report-every",
+        "--pre-cache",
         "--wandb",
     ],
     "best": ["run", "--json", "--top"],

@@ -1,3 +1,5 @@
+from functools import lru_cache
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,14 @@ from scipy.special import eval_hermite
 from scipy.special import factorial
 
 from bmtune.born import BornMachine
+from bmtune.born import get_embedding
 from bmtune.born.cores import cores_from_tensors
 from bmtune.config.born import BornConfig
+from bmtune.config.data import DataConfig
+from bmtune.config.paths import with_values
+from bmtune.config.root import TrialConfig
+from bmtune.data import DataHandler
+from bmtune.training import make_problem
 
 torch.set_num_threads(1)
 
@@ -119,3 +127,87 @@ def pair():
 def dense_of():
     """The dense form of any machine, for densities on a grid."""
     return Dense
+
+
+@lru_cache
+def clusters(embedding):
+    """120 rows of three overlapping classes; with five features a chain has every kind of core."""
+    rng = np.random.default_rng(0)
+    y = np.arange(120) % 3
+    x = 0.4 * rng.normal(size=(120, 5)) + np.eye(3, 5)[y]
+    return DataHandler.from_arrays(x, y, DataConfig(), get_embedding(embedding).data_interval)
+
+
+def lane_config(recipe, number):
+    """Trial number `number`, 0 or more: all that may differ inside a pack does differ between two numbers."""
+    optimizer = {
+        "lr": 1e-3 * (1 + number),
+        "lr_decay": 0.01 * number,
+        "weight_decay": 0.01 * (1 + number),
+        "betas": [0.9 - 0.1 * number, 0.99 - 0.01 * number],
+    }
+    epochs = {"max_epoch": 2 + number, "patience": 5 + number, "save": bool(number % 2)}
+    rows = {"batch_size": 8, "optimizer": optimizer}
+    critic = {
+        "min_width": 8,
+        "width_multipliers": [1.0],
+        "steps": 1,
+        "pretrain_epochs": 1 + number % 2,
+        "optimizer": optimizer,
+        "loss": {"name": "wgan-gp", "gradient_penalty": 1.0 + number},
+    }
+    trainers = {
+        "classification": epochs | rows,
+        "ganstyle": {
+            **epochs,
+            "optimizer": optimizer,
+            "sampling": {"num_per_class": 4, "num_bins": 8},
+            "critic": critic,
+            # A tolerance of 0 sends a trial into retraining; each watches something else.
+            "tolerance": [1.0, 0.0, 0.01][number % 3],
+            "retrain_crit": ["acc", "loss"][number % 2],
+            "retrain": {"max_epoch": 1 + number % 2, **rows},
+        },
+        "generative": {
+            **epochs,
+            **rows,
+            "pretrain": bool(number % 2),
+            "criterion": {"name": "mixed", "alpha": 0.3 + 0.1 * number},
+            "norm_control": {"every": 3, "penalty": 0.1 + number, "target": ["start", 1.0, 2.0][number % 3]},
+        },
+        "adversarial": {
+            **epochs,
+            **rows,
+            "pretrain": bool(number % 2),
+            "epsilon": 0.05 * (1 + number),
+            "curriculum": {"start": 0.5, "until": 1 + number},
+            "attack": {"steps": 2},
+            "method": {"name": "trades", "beta": 1.0 + number},
+        },
+    }
+    born = {"bond_dim": 4, "physical_dim": 4, "dtype": "float64", "init_std": 0.01 * (1 + number)}
+    measured = {"num_samples": 30, "num_bins": 12, "strengths": [0.1], "attack": {"steps": 2}}
+    raw = {"recipe": recipe, "seed": number, "born": born, "trainer": trainers, "evaluation": measured}
+    return TrialConfig.model_validate(raw)
+
+
+OPTIMIZERS = tuple(
+    f"trainer.{section}.optimizer"
+    for section in ("classification", "ganstyle.retrain", "ganstyle.critic", "ganstyle", "generative", "adversarial")
+)
+"""The paths of all optimizers."""
+
+
+@pytest.fixture
+def lane_problem():
+    """A small trial of a recipe, with some values by dotted path and one kind of optimizer everywhere."""
+
+    def build(recipe, number, values=None, *, optimizer="adam"):
+        kinds = {f"{path}.name": optimizer for path in OPTIMIZERS}
+        if optimizer == "sgd":
+            # A gradient is small beside Adam's steps of the size of the rate.
+            kinds |= {f"{path}.lr": 0.005 * (1 + number) for path in OPTIMIZERS}
+        config = with_values(lane_config(recipe, number), kinds | (values or {}))
+        return make_problem(config, clusters(config.born.embedding))
+
+    return build

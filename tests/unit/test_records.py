@@ -6,7 +6,9 @@ import pytest
 from bmtune.errors import FormatError
 from bmtune.records import CheckpointWritten
 from bmtune.records import Epoch
+from bmtune.records import Notice
 from bmtune.records import Objective
+from bmtune.records import PretrainingShared
 from bmtune.records import Record
 from bmtune.records import RecordWriter
 from bmtune.records import RunFinished
@@ -45,6 +47,8 @@ EVERY_KIND: list[Record] = [
     Rung(trial=0, rung=3, value=None, decision="stop"),
     CheckpointWritten(trial=0, which="best", budget=1, path="checkpoints/trial-00000/best"),
     TrialFinished(trial=0, status="failed", reason="x", error="Traceback\n  line", time=3.0),
+    Notice(text="a sentence"),
+    PretrainingShared(trial=0, key="ab", from_run="b", from_trial=3, epochs=2, metrics={"start/fid": math.inf}),
     RunFinished(reason="done", best=None, time=4.0),
 ]
 
@@ -114,14 +118,20 @@ def test_a_line_that_is_no_record_names_the_line(path: Path) -> None:
 
 
 def test_another_version_is_named(path: Path) -> None:
-    path.write_bytes(to_line(HEADER).replace(b'"version":1', b'"version":7'))
+    path.write_bytes(to_line(HEADER).replace(b'"version":2', b'"version":7'))
     with pytest.raises(FormatError, match="bmtune.records version 7"):
         read_records(path)
 
 
+def test_the_version_before_shared_pretraining_is_read(path: Path) -> None:
+    old = HEADER.model_copy(update={"version": 1})
+    write(path, [old, EPOCH])
+    assert list(read_records(path).records) == [old, EPOCH]
+
+
 def test_a_file_that_begins_with_another_record_is_refused(path: Path) -> None:
     path.write_bytes(to_line(EPOCH))
-    with pytest.raises(FormatError, match="bmtune.records version 1"):
+    with pytest.raises(FormatError, match="bmtune.records version 1 or 2"):
         read_records(path)
 
 

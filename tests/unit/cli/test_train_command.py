@@ -8,6 +8,7 @@ from bmtune.cli.app import main
 from bmtune.config.best import BestEntry
 from bmtune.config.best import BestFile
 from bmtune.config.best import TrialCounts
+from bmtune.config.best import read_best
 from bmtune.config.best import write_best
 from bmtune.config.paths import with_values
 from bmtune.config.root import TrialConfig
@@ -71,6 +72,24 @@ def test_the_same_seed_trains_the_same_cores_and_another_does_not(best: Path):
     )
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["bulk"], other["bulk"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "seeds"),
+    [
+        ([], (5, 4)),
+        (["--seed", "6"], (6, None)),
+        (["--seed", "6", "--set", "pre_seed=2"], (6, 2)),
+        (["--set", "pre_seed=2"], (5, 2)),
+    ],
+)
+def test_another_seed_is_one_for_pretraining_too(best: Path, arguments: list[str], seeds: tuple[int, int | None]):
+    found = read_best(best)
+    config = with_values(found.best.config, {"pre_seed": 4, "trainer.classification.max_epoch": 1})
+    write_best(best, found.model_copy(update={"best": found.best.model_copy(update={"config": config})}))
+    assert main(["train", str(best), *arguments]) == 0
+    _, facts = read_checkpoint(Path(f"outputs/night/models/classification-seed-{seeds[0]}"))
+    assert (facts["config"]["seed"], facts["config"]["pre_seed"]) == seeds
 
 
 def test_values_can_be_set(best: Path):

@@ -3,7 +3,9 @@ import re
 import pytest
 
 from bmtune.records import Epoch
+from bmtune.records import Notice
 from bmtune.records import Objective
+from bmtune.records import PretrainingShared
 from bmtune.records import RunFinished
 from bmtune.records import RunStarted
 from bmtune.records import TrialFinished
@@ -110,6 +112,20 @@ def test_the_end_tells_the_latest_best_and_what_became_of_the_trials(log: Log):
         "[2 min 10 s] finished (all trials ended): 4 trials (1 completed, 0 pruned, 0 failed), 2 epochs in "
         "2 min 10 s; the best on the test rows: acc 0.75, fid 0.3",
     ]
+
+
+def test_the_end_tells_how_many_trials_took_shared_pretraining(log: Log):
+    for trial in (1, 2):
+        log.listener.on_record(
+            PretrainingShared(trial=trial, key="ab", from_run="night", from_trial=0, epochs=20, metrics={})
+        )
+    log.listener.on_record(RunFinished(reason="all trials ended", best=None, time=2.0))
+    assert log.lines[-1].endswith("0 epochs in 0 s; pre-training was shared with 2 trials")
+
+
+def test_a_notice_is_a_line(log: Log):
+    log.listener.on_record(Notice(text="a sentence"))
+    assert log.lines[-1] == "[     0 s] note: a sentence"
 
 
 def test_lines_are_plain_text(log: Log):

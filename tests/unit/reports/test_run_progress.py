@@ -4,7 +4,9 @@ import pytest
 
 from bmtune.records import CheckpointWritten
 from bmtune.records import Epoch
+from bmtune.records import Notice
 from bmtune.records import Objective
+from bmtune.records import PretrainingShared
 from bmtune.records import Record
 from bmtune.records import RunFinished
 from bmtune.records import Rung
@@ -56,6 +58,13 @@ def test_before_the_first_record_nothing_is_known():
     assert progress.started is None
     assert progress.ranked() == []
     assert progress.num_epochs == 0
+
+
+def test_shared_pretraining_counts_no_epochs():
+    shared = PretrainingShared(trial=0, key="ab", from_run="night", from_trial=3, epochs=20, metrics={"start/fid": 1.0})
+    progress = RunProgress([started(), *trial(0)[:1], shared, Notice(text="a sentence"), *trial(0, 3.0)[1:]])
+    assert (progress.num_shared, progress.num_epochs, progress.trials[0].phase) == (1, 1, "gan")
+    assert progress.notices == ["a sentence"]
 
 
 def test_epochs_update_their_own_trial_only():

@@ -9,6 +9,8 @@ from optuna.trial import TrialState
 
 from bmtune.config.space import SearchSpace
 from bmtune.records import Epoch
+from bmtune.records import Notice
+from bmtune.records import PretrainingShared
 from bmtune.records import read_records
 from bmtune.search.conduct import begin_trial
 from bmtune.search.conduct import end_trial
@@ -157,6 +159,29 @@ def test_an_epoch_counts_with_the_report_that_finishes_it(ledger: Ledger) -> Non
     take_report(ledger, trial, TrialReport(epochs=(retrained,)))
     assert ledger.state.rung_values[1] == [0.4]
     assert ledger.state.study.trials[trial].intermediate_values == {1: 0.4}
+
+
+def test_shared_pretraining_is_recorded_once_and_before_the_epochs(ledger: Ledger, tmp_path: Path) -> None:
+    trial = begin(ledger)
+    shared = PretrainingShared(
+        trial=trial, key="ab", from_run="a-run", from_trial=0, epochs=2, metrics={"start/loss": 1.0}
+    )
+    # A trial that was lost before its first checkpoint takes it again.
+    for number in (1, 2):
+        take_report(ledger, trial, TrialReport(shared=shared, epochs=(epoch(trial, number, 1.0, 1.0),)))
+    records = read_records(tmp_path / "records.jsonl").records
+    kinds = [record.kind for record in records if record.kind in ("pretraining_shared", "epoch")]
+    assert kinds == ["pretraining_shared", "epoch", "epoch"]
+    assert ledger.state.running[trial].shared
+    replayed = SearchState.replay(ledger.state.space, records)
+    assert snapshot(replayed) == snapshot(ledger.state)
+
+
+def test_what_a_report_has_to_say_is_recorded(ledger: Ledger, tmp_path: Path) -> None:
+    trial = begin(ledger)
+    take_report(ledger, trial, TrialReport(notices=("the first", "the second"), epochs=(epoch(trial, 1, 1.0, 1.0),)))
+    records = read_records(tmp_path / "records.jsonl").records
+    assert [record.text for record in records if isinstance(record, Notice)] == ["the first", "the second"]
 
 
 def test_a_completed_trial_without_a_value_has_failed(ledger: Ledger) -> None:

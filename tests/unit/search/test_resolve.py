@@ -36,6 +36,64 @@ def test_options_replace_what_the_space_says(request_for: Any) -> None:
     assert (main.max_epoch, main.stop_crit, dict(main.metrics)["genloss"]) == (5, "genloss", 1)
 
 
+FIXED = (("born.init_std", "1e-2"),)
+"""Without a real number of pre-training among what is searched, some trials of the space pre-train alike."""
+
+
+@pytest.mark.parametrize(
+    ("options", "pre_seed"),
+    [
+        ({}, None),
+        ({"overrides": FIXED}, 0),
+        ({"overrides": FIXED, "seed": 4}, 4),
+        ({"overrides": (*FIXED, ("pre_seed", "9")), "seed": 4}, 9),
+        ({"overrides": (*FIXED, ("pre_seed", "null"))}, None),
+        ({"trainer": "classification", "overrides": FIXED}, None),
+        ({"trainer": "generative", "overrides": FIXED}, None),
+        ({"trainer": "generative", "overrides": (*FIXED, ("trainer.generative.pretrain", "true"))}, 0),
+    ],
+)
+def test_trials_that_pretrain_alike_do_so_from_the_seed_of_the_run(
+    request_for: Any, options: dict[str, Any], pre_seed: int | None
+) -> None:
+    found = resolve_options(request_for(**options))
+    assert found.space.base.pre_seed == pre_seed
+    assert found.space.configure({}).pre_seed == pre_seed
+
+
+def test_another_seed_than_that_of_a_former_search_is_one_for_pretraining_too(request_for: Any, tmp_path: Path) -> None:
+    path = tmp_path / "search.yaml"
+    path.write_text(dump(resolve_options(request_for(overrides=FIXED, seed=3)).to_mapping()))
+    assert resolve_options(request_for(space=path)).space.base.pre_seed == 3
+    assert resolve_options(request_for(space=path, seed=5)).space.base.pre_seed == 5
+
+
+def test_results_of_pretraining_are_kept_where_trials_can_share_them(request_for: Any, tmp_path: Path) -> None:
+    assert resolve_options(request_for()).pre_cache is None
+    assert (
+        resolve_options(request_for(name="a", overrides=FIXED)).pre_cache == tmp_path / "outputs" / "a" / "pretraining"
+    )
+    elsewhere = str(tmp_path / "elsewhere")
+    assert resolve_options(request_for(pre_cache=elsewhere)).pre_cache == Path(elsewhere)
+    assert resolve_options(request_for(pre_cache=elsewhere)).to_mapping()["run"]["pre_cache"] == elsewhere
+    assert not Path(elsewhere).exists()
+
+
+def test_a_space_may_have_every_trial_pretrain_from_its_own_seed(request_for: Any, tmp_path: Path) -> None:
+    shared = resolve_options(request_for(overrides=FIXED)).to_mapping()
+    path = tmp_path / "own.yaml"
+    path.write_text(dump({**shared, "run": {"share_pre": False}, "base": {**shared["base"], "pre_seed": None}}))
+    own = resolve_options(request_for(space=path))
+    assert own.space.base.pre_seed is None
+    assert own.pre_cache is None
+
+
+def test_a_file_is_no_place_for_results_of_pretraining(request_for: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="must be kept in a folder, but .*--pre-cache"):
+        resolve_options(request_for(pre_cache=str(tmp_path / "file")))
+
+
 def test_a_short_budget_only_means_that_no_rung_decides(request_for: Any) -> None:
     assert resolve_options(request_for(max_epochs=1)).space.budget.grace == 1
 

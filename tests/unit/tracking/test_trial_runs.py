@@ -1,5 +1,6 @@
 import pytest
 
+from bmtune.records import PretrainingShared
 from bmtune.tracking.runs import TrialRuns
 
 
@@ -84,6 +85,21 @@ def test_the_end_of_a_trial_is_its_summary(told):
     assert first.summary["gan/avg_epoch_time_no_retrain_s"] == 0.5
     assert (first.summary["value"], first.summary["best/fid"], first.summary["status"]) == (0.01, 0.01, "completed")
     assert (second.exit_code, third.exit_code) == (0, 1)
+
+
+def test_a_trial_that_did_not_pretrain_says_from_where_it_started(told, search_records):
+    shared = PretrainingShared(trial=1, key="ab", from_run="night", from_trial=0, epochs=3, metrics={"start/acc": 0.9})
+    records = [
+        record
+        for record in search_records
+        if not (record.kind == "epoch" and record.trial == 1 and record.phase == "pre")
+    ]
+    records.insert(4, shared)
+    _, second, _ = told(records)[0].runs
+    assert second.summary["pre/start/acc"] == 0.9
+    assert second.summary["pre/shared_from"] == "night/0"
+    assert "pre/avg_epoch_time_s" not in second.summary
+    assert [step for step, _ in second.logged] == [1]
 
 
 def test_the_winners_run_is_open_for_the_test_metrics(told, search_records):

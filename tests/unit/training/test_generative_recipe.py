@@ -189,7 +189,7 @@ def test_the_main_phase_begins_with_the_best_cores_of_pre(recipe):
     state = training.start(problem)
     while state.phase == "pre":
         state, report = training.advance(problem, state)
-    found = settle.measured(problem, state.cores, tuple(dict(problem.config.main_metrics)), {})
+    found = settle.measured(problem, state.phase, state.cores, tuple(dict(problem.config.main_metrics)), {})
     assert {f"start/{name}": value for name, value in found.items()}.items() <= report.metrics.items()
     assert state.players[0].optimizer.step == 0
     if recipe == "generative":

@@ -81,7 +81,7 @@ def test_the_last_re_report_measures_the_cores_that_training_goes_on_with(proble
     while not (state.phase == "gan" and state.budget == 1):
         state, report = training.advance(problem, state)
     assert report.phase == "re"
-    again = settle.measured(problem, state.cores, ("acc", "loss", "fid"), {})
+    again = settle.measured(problem, state.phase, state.cores, ("acc", "loss", "fid"), {})
     assert again == {name: report.metrics[name] for name in again}
 
 
