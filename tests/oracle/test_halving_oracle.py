@@ -51,6 +51,9 @@ class Published:
     def top_k(self, results: list[tuple[int, float]], k: int) -> list[int]:
         return [config for config, _ in sorted(results, key=lambda result: result[1])[:k]]
 
+    def worker_left(self) -> None:
+        """Nothing: no worker is known here."""
+
     def completed(self, job: Job, loss: float) -> None:
         config, k = job
         self.rung[k].append((config, loss))
@@ -92,10 +95,23 @@ class Ours:
         else:
             self.waiting[trial] = 10 + k
 
+    def worker_left(self) -> None:
+        """A trial that would have gone on in the place that is lost waits for another."""
+        if self.goes_on is not None:
+            trial, k = self.goes_on
+            self.waiting[trial], self.goes_on = 10 + k - 1, None
 
-def jobs_of(method: Any, losses: Callable[[Job], float], workers: int, seed: int, num_jobs: int) -> list[Job]:
-    """The jobs that a method hands out to workers of random speed, in order."""
+
+def jobs_of(
+    method: Any, losses: Callable[[Job], float], workers: int, seed: int, num_jobs: int, *, leaving: bool = True
+) -> list[Job]:
+    """The jobs that a method hands out to workers of random speed, in order.
+
+    Where each worker asks for a job as soon as it has done one, no more than one trial is promotable at a time. So some
+    workers leave for a while, and others find several promotable trials when they come.
+    """
     speeds = random.Random(seed)
+    missing = 0
     events: list[tuple[float, int, Job]] = []
     handed: list[Job] = []
 
@@ -109,7 +125,14 @@ def jobs_of(method: Any, losses: Callable[[Job], float], workers: int, seed: int
     while len(handed) < num_jobs:
         now, _, job = heapq.heappop(events)
         method.completed(job, losses(job))
+        if leaving and events and speeds.random() < 0.3:
+            method.worker_left()
+            missing += 1
+            continue
         hand_out(now)
+        while missing and speeds.random() < 0.2:
+            hand_out(now)
+            missing -= 1
     return handed
 
 
@@ -180,8 +203,8 @@ def test_a_conducted_search_hands_out_the_published_jobs(
             if take_report(ledger, trial, report) == "continue":
                 self.goes_on = trial, k + 1
 
-    expected = jobs_of(Published(3, 2), crossing, workers, 1, 120)
-    assert jobs_of(Conducted(), crossing, workers, 1, 120) == expected
+    expected = jobs_of(Published(3, 2), crossing, workers, 1, 120, leaving=False)
+    assert jobs_of(Conducted(), crossing, workers, 1, 120, leaving=False) == expected
 
 
 def epoch(trial: int, number: int, loss: float) -> Epoch:
