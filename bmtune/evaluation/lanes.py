@@ -61,9 +61,10 @@ def measure_lanes(
         DataError: fid or outliers is asked for where a class has fewer than 2 rows.
     """
     asked = Asked.of(names)
-    if lanes_of(cores) != (len(seeds),):
-        raise ValueError(f"every lane needs one seed, but got {len(seeds)} for cores of lanes {lanes_of(cores)}")
-    if len(seeds) == 1:
+    (num_lanes,) = lanes_of(cores)
+    if num_lanes != len(seeds):
+        raise ValueError(f"there must be one seed for each lane, but got {len(seeds)} seeds for {num_lanes} lanes")
+    if num_lanes == 1:
         alone = Cores(*(core[0] for core in cores))
         return [measure(asked.names, chain, alone, split, config, seed=seeds[0], real=real)]
     found: list[dict[str, float]] = [{} for _ in seeds]

@@ -56,10 +56,14 @@ def _sums(weights: Float[Tensor, "C R"], y: Int64[Tensor, " R"]) -> Float64[Tens
 
 def correct_rows(weights: Float[Tensor, "C R"], y: Int64[Tensor, " R"]) -> Float64[Tensor, " R"]:
     """1 for a row whose most probable class is its own, 0 for another; NaN where there are no class probabilities."""
-    wide = weights.double()
-    # argmax of a column that holds NaN, or of one where every u is 0, is a number but not a prediction.
-    predicted = torch.isfinite(wide.logsumexp(0))
-    return torch.where(predicted, (wide.argmax(0) == y).double(), torch.nan)
+    # An argmax over the classes takes many times as long as these passes over the rows.
+    highest = weights.amax(0)
+    is_highest = weights == highest
+    before = torch.arange(weights.shape[0], device=y.device)[:, None] < y
+    # Of several highest the first is predicted.
+    correct = is_highest.gather(0, y[None]).squeeze(0) & ~(is_highest & before).any(0)
+    # A column that holds NaN, or one where every u is 0, has a highest place but no prediction.
+    return torch.where(torch.isfinite(highest), correct.double(), torch.nan)
 
 
 @torch.no_grad()

@@ -12,9 +12,9 @@ def weights(num_classes=4, rows=20):
     return 3 * torch.randn(num_classes, rows, generator=generator, dtype=torch.float64), labels
 
 
-def slope(function, values):
+def slope(function, values, *labels):
     leaf = values.clone().requires_grad_()
-    (found,) = torch.autograd.grad(function(leaf).sum(), leaf)
+    (found,) = torch.autograd.grad(function(leaf, *labels).sum(), leaf)
     return found
 
 
@@ -57,3 +57,14 @@ def test_a_class_of_weight_zero_leaves_the_loss_of_the_others():
     values = torch.tensor([[1.0], [0.0], [float("-inf")]])
     torch.testing.assert_close(log_odds(values, torch.tensor([0])), torch.tensor([-1.0]))
     assert log_odds(values, torch.tensor([2])) == float("inf")
+
+
+def test_two_classes_are_three_of_which_one_has_weight_zero():
+    values, labels = weights(num_classes=2)
+    values[1, :3] = float("-inf")
+    third = torch.cat((values, torch.full((1, 20), float("-inf"), dtype=torch.float64)))
+    for function in (log_odds, margin):
+        torch.testing.assert_close(function(values, labels), function(third, labels), rtol=0, atol=0)
+        torch.testing.assert_close(
+            slope(function, values, labels)[:, 3:], slope(function, third, labels)[:2, 3:], rtol=0, atol=0
+        )

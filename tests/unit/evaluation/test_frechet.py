@@ -34,3 +34,20 @@ def test_a_row_that_is_not_finite_makes_the_distance_nan(value):
     bad[4, 1] = value
     assert frechet_distance(rows(10, 3), bad).isnan()
     assert frechet_distance(bad, rows(10, 3)).isnan()
+
+
+def test_sets_in_front_are_compared_one_by_one_and_a_sick_one_spoils_no_other():
+    real = torch.stack([rows(12, 3, seed) for seed in range(2)])
+    drawn = torch.stack([rows(9, 3, seed) for seed in range(10, 16)]).view(3, 2, 9, 3).clone()
+    well = frechet_distance(real, drawn)
+    assert well.shape == (3, 2)
+    for lane in range(3):
+        for label in range(2):
+            alone = frechet_distance(real[label], drawn[lane, label]).item()
+            assert well[lane, label].item() == pytest.approx(alone, rel=1e-12)
+    drawn[1, 0, 2] = torch.nan
+    sick = frechet_distance(real, drawn)
+    assert sick.isnan().nonzero().tolist() == [[1, 0]]
+    assert torch.equal(
+        sick.nan_to_num(0.0), well.index_put((torch.tensor(1), torch.tensor(0)), torch.zeros(()).double())
+    )

@@ -11,6 +11,7 @@ from bmtune.data import Split
 from bmtune.evaluation import genloss_floor
 from bmtune.evaluation import likelihood
 from bmtune.evaluation import likelihood_metrics
+from bmtune.evaluation.likelihood import correct_rows
 from bmtune.evaluation.likelihood import likelihood_sums
 
 
@@ -40,6 +41,13 @@ def test_a_row_without_class_probabilities_is_not_counted_as_right_or_wrong(colu
     sums = likelihood_sums(weights, torch.tensor([1, 0]))
     assert math.isnan(sums.correct)
     assert math.isnan(sums.class_nll)
+
+
+def test_of_several_classes_that_are_most_probable_the_first_is_predicted():
+    weights = torch.tensor([[2.0, 2.0, 0.0, 2.0], [2.0, 2.0, 3.0, 1.0], [1.0, 2.0, 3.0, 2.0]])
+    for label in range(3):
+        expected = (weights.argmax(0) == label).double()
+        assert torch.equal(correct_rows(weights, torch.full((4,), label)), expected)
 
 
 def test_a_zero_amplitude_at_the_label_is_an_infinite_loss_and_a_wrong_prediction():
