@@ -8,7 +8,8 @@ from torch import Tensor
 
 def class_nll(log_weights: Float[Tensor, "C B"], labels: Int[Tensor, " B"]) -> Float[Tensor, ""]:
     """The mean of -log p(c|x), with p(c|x) = u_c / sum_c u_c (nats)."""
-    return torch.nn.functional.cross_entropy(log_weights.T, labels)
+    # Over the first axis as it lies: transposed, each row would be gathered number by number.
+    return -log_weights.log_softmax(0).gather(0, labels[None]).mean()
 
 
 def brier(log_weights: Float[Tensor, "C B"], labels: Int[Tensor, " B"]) -> Float[Tensor, ""]:

@@ -3,8 +3,10 @@
 The formulas are those of `bmtune.training.optimizers`; a test holds the two together. `P` trials.
 """
 
+from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -12,7 +14,6 @@ from torch import Tensor
 from bmtune.config.optimizer import OptimizerConfig
 from bmtune.training.optimizers import EPSILON
 from bmtune.training.optimizers import OptimizerState
-from bmtune.training.optimizers import like
 from bmtune.training.optimizers import live
 from bmtune.training.player import Params
 
@@ -56,42 +57,65 @@ class Rates:
 
 
 def update_lanes(rates: Rates, params: Params, grads: Params, state: OptimizerState) -> tuple[Params, OptimizerState]:
-    """One update of every trial; see `bmtune.training.optimizers.update`."""
+    """One update of every trial, in place: params and state are used up.
+
+    See `bmtune.training.optimizers.update`. In large packs fresh memory would cost more than the arithmetic.
+    """
     done = torch.as_tensor(state.step)
     # A handful of numbers a trial: computed on the host in float64, sent to the device in one piece.
     lr = rates.lr / (1 + rates.lr_decay * done)
+    decay = torch.zeros_like(lr) if rates.weight_decay is None else rates.weight_decay
     real, slopes = live(params), live(grads)
-    decay = None if rates.weight_decay is None else rates.weight_decay
     if rates.kind == "sgd":
-        shrink = torch.zeros_like(lr) if decay is None else decay
-        (step, pull) = _on(real[0], lr, shrink)
-        if decay is not None:
-            slopes = [slope + _wide(pull, old) * old for slope, old in zip(slopes, real, strict=True)]
-        moved = [old - _wide(step, old) * slope for old, slope in zip(real, slopes, strict=True)]
-        return like(params, moved), OptimizerState(done + 1, (), ())
+        columns = _on(real[0], lr, decay)
+        for old, slope in zip(real, slopes, strict=True):
+            _each(_sgd, columns, (old, slope))
+        return params, OptimizerState(done + 1, (), ())
     correction = (1 - rates.beta2 ** (done + 1)).sqrt()
     length = lr * correction / (1 - rates.beta1 ** (done + 1))
-    pull = torch.zeros_like(lr) if decay is None else (decay if rates.kind == "adam" else 1 - lr * decay)
+    pull = decay if rates.kind == "adam" else 1 - lr * decay
     columns = _on(real[0], length, EPSILON * correction, 1 - rates.beta1, 1 - rates.beta2, pull)
-    first, second, moved = list[Tensor](), list[Tensor](), list[Tensor]()
-    for old, slope, mean, square in zip(real, slopes, state.first, state.second, strict=True):
-        step, floor, share1, share2, shrink = (_wide(column, old) for column in columns)
-        if decay is not None and rates.kind == "adam":
-            slope = torch.addcmul(slope, shrink, old)
-        start = old * shrink if decay is not None and rates.kind == "adamw" else old
-        mean = torch.lerp(mean, slope, share1)
-        square = torch.lerp(square, slope.square(), share2)
-        moved.append(torch.addcdiv(start, step * mean, square.sqrt().add_(floor), value=-1))
-        first.append(mean)
-        second.append(square)
-    return like(params, moved), OptimizerState(done + 1, tuple(first), tuple(second))
+    decays = None if rates.weight_decay is None else rates.kind
+    for tensors in zip(real, slopes, state.first, state.second, strict=True):
+        _each(partial(_adam, decays), columns, tensors)
+    return params, state._replace(step=done + 1)
+
+
+def _sgd(columns: Sequence[Tensor], tensors: Sequence[Tensor]) -> None:
+    (length, pull), (old, slope) = columns, tensors
+    old.sub_(length * torch.addcmul(slope, pull, old))
+
+
+def _adam(decays: str | None, columns: Sequence[Tensor], tensors: Sequence[Tensor]) -> None:
+    length, floor, share1, share2, pull = columns
+    old, slope, mean, square = tensors
+    if decays == "adam":
+        slope = torch.addcmul(slope, pull, old)
+    elif decays == "adamw":
+        old.mul_(pull)
+    mean.lerp_(slope, share1)
+    square.lerp_(slope.square(), share2)
+    old.addcdiv_(length * mean, square.sqrt().add_(floor), value=-1)
+
+
+CACHED_NUMBERS = 1 << 16
+"""Numbers of each tensor that are updated at a time on a CPU, so that they stay in its cache from step to step."""
+
+
+def _each(
+    work: Callable[[Sequence[Tensor], Sequence[Tensor]], None], columns: Sequence[Tensor], tensors: Sequence[Tensor]
+) -> None:
+    """Calls `work` for some trials after others, with the columns shaped to multiply along the first axis."""
+    first = tensors[0]
+    wide = [column.view(-1, *(1,) * (first.ndim - 1)) for column in columns]
+    lanes = len(first) if first.is_cuda else max(1, CACHED_NUMBERS * len(first) // first.numel())
+    if lanes >= len(first):
+        work(wide, tensors)
+        return
+    for part in zip(*(tensor.split(lanes) for tensor in (*wide, *tensors)), strict=True):
+        work(part[: len(wide)], part[len(wide) :])
 
 
 def _on(target: Tensor, *columns: Tensor) -> tuple[Tensor, ...]:
     """The columns with the type of a tensor, and where it lives."""
     return torch.stack(columns).to(target.device, target.dtype, non_blocking=True).unbind(0)
-
-
-def _wide(column: Tensor, like_tensor: Tensor) -> Tensor:
-    """A column (P,) shaped so that it multiplies along the first axis of a tensor."""
-    return column.view(-1, *(1,) * (like_tensor.ndim - 1))

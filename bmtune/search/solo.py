@@ -1,21 +1,17 @@
 """The real training behind a trial, alone or in a pack, with data sets that a process loads once."""
 
-import copy
 from collections.abc import Mapping
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from bmtune.born import Chain
 from bmtune.born import Cores
 from bmtune.born import get_embedding
 from bmtune.config.data import DataConfig
 from bmtune.config.root import TrialConfig
 from bmtune.data import DataHandler
-from bmtune.data import Split
 from bmtune.packing import Lane
 from bmtune.packing import advance_lanes
 from bmtune.packing import pack_key
@@ -48,14 +44,6 @@ def load_data(config: TrialConfig) -> DataHandler:
     return _load(config.data, get_embedding(config.born.embedding).data_interval)
 
 
-@lru_cache(maxsize=4)
-def _placed(data: DataHandler, device: str, dtype: torch.dtype) -> DataHandler:
-    """The data set with its rows on a device, as numbers of a type: lanes share them, however many there are."""
-    placed = copy.copy(data)
-    placed.splits = {name: Split(split.x.to(device, dtype), split.y.to(device)) for name, split in data.splits.items()}
-    return placed
-
-
 class SoloTraining:
     """A trial and how far it has come; see `Training`.
 
@@ -66,9 +54,7 @@ class SoloTraining:
 
     def __init__(self, config: TrialConfig, device: str, saved: Saved | None) -> None:
         """Starts a trial, or goes on from what `last` returned."""
-        data = load_data(config)
-        dtype = Chain.from_config(config.born, data.num_features, data.num_classes).real_dtype
-        problem = make_problem(config, _placed(data, device, dtype), device)
+        problem = make_problem(config, load_data(config), device)
         self.lane = Lane(problem, from_checkpoint(problem, *saved) if saved else start(problem))
         self.keys: dict[str, str] = {}
 

@@ -1,6 +1,7 @@
 """What a trial is trained on: its configuration, the data on its device, and facts derived from both."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -66,7 +67,11 @@ def make_problem(
     """
     place = torch.device(device)
     chain = Chain.from_config(config.born, data.num_features, data.num_classes)
-    splits = {
-        name: Split(split.x.to(place, chain.real_dtype), split.y.to(place)) for name, split in data.splits.items()
-    }
+    splits = _placed(data, place, chain.real_dtype)
     return Problem(config, chain, splits, chain.gram(place), place, criterion, critic)
+
+
+@lru_cache(maxsize=8)
+def _placed(data: DataHandler, device: torch.device, dtype: torch.dtype) -> dict[str, Split]:
+    """The rows on a device, as numbers of a type: trials share them, however many there are."""
+    return {name: Split(split.x.to(device, dtype), split.y.to(device)) for name, split in data.splits.items()}

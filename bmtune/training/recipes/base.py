@@ -1,18 +1,14 @@
 """What a recipe is: the four functions that the one loop asks for."""
 
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any
 from typing import NamedTuple
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
-from bmtune.born import Chain
 from bmtune.born import Cores
 from bmtune.config.metrics import MetricSchedule
-from bmtune.data import row_order
 from bmtune.training.engine import Engine
 from bmtune.training.player import Params
 from bmtune.training.player import Player
@@ -72,32 +68,9 @@ class Recipe(Protocol):
         ...
 
 
-__all__ = ["PhaseRules", "Player", "Players", "Recipe", "Step", "cores_of", "embedded_batches", "embedded_rows"]
+__all__ = ["PhaseRules", "Player", "Players", "Recipe", "Step", "cores_of"]
 
 
 def cores_of(players: Players) -> Cores:
     """The cores of the Born machine among the players."""
     return Cores(*players[0].params)
-
-
-EMBEDDED_AT_ONCE = 1 << 22
-"""Numbers in embedded rows that are kept at once."""
-
-
-def embedded_batches(problem: Problem, batch_size: int, seed: int) -> Iterator[tuple[int, tuple[Tensor, Tensor]]]:
-    """One pass over the training rows in seeded order: number of rows, features (N, d, B) and labels (B,)."""
-    train = problem.splits["train"]
-    order = row_order(len(train.y), torch.Generator().manual_seed(seed), train.y.device)
-    row = problem.chain.num_sites * problem.chain.physical_dim
-    whole = embedded_rows(problem.chain, train.x) if row * len(order) <= EMBEDDED_AT_ONCE else None
-    together = max(1, EMBEDDED_AT_ONCE // (row * batch_size)) * batch_size
-    for chosen in order.split(together):
-        phi = problem.chain.features(train.x[chosen]) if whole is None else whole.index_select(-1, chosen)
-        for features, labels in zip(phi.split(batch_size, -1), train.y[chosen].split(batch_size), strict=True):
-            yield len(labels), (features, labels)
-
-
-@lru_cache(maxsize=4)
-def embedded_rows(chain: Chain, x: Tensor) -> Tensor:
-    """All rows embedded, (N, d, R): epochs and trials on the same rows share them."""
-    return chain.features(x)

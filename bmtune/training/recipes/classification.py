@@ -18,7 +18,8 @@ from bmtune.training.recipes.base import PhaseRules
 from bmtune.training.recipes.base import Player
 from bmtune.training.recipes.base import Players
 from bmtune.training.recipes.base import Step
-from bmtune.training.recipes.base import embedded_batches
+from bmtune.training.rows import embedded
+from bmtune.training.rows import row_batches
 
 CRITERIA = {"negative log-likelihood": class_nll, "brier": brier}
 
@@ -51,8 +52,8 @@ class Classification:
         return (Player.start(self._config(problem).optimizer, tuple(cores)),)
 
     def batches(self, problem: Problem, seed: int, epoch: int) -> Iterator[tuple[int, tuple[Any, ...]]]:
-        """See `Recipe.batches`: embedded rows (N, d, B) and their labels (B,)."""
-        return embedded_batches(problem, self._config(problem).batch_size, seed)
+        """See `Recipe.batches`: the numbers (B,) of its rows."""
+        return row_batches(problem, self._config(problem).batch_size, seed)
 
     def step(self, engine: Engine, problem: Problem, players: Players, batch: tuple[Any, ...]) -> Step:
         """See `Recipe.step`."""
@@ -62,6 +63,6 @@ class Classification:
             return criterion(log_weights(Cores(*params), phi), labels)
 
         (born,) = players
-        value, grads = engine.value_and_grad(loss, born, *batch)
+        value, grads = engine.value_and_grad(loss, born, *embedded(problem, *batch))
         trained = engine.update(problem, self._optimizer, born, grads)
         return Step((trained,), {"train/loss": value}, grads)

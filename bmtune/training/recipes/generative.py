@@ -23,7 +23,8 @@ from bmtune.training.recipes.base import PhaseRules
 from bmtune.training.recipes.base import Player
 from bmtune.training.recipes.base import Players
 from bmtune.training.recipes.base import Step
-from bmtune.training.recipes.base import embedded_batches
+from bmtune.training.rows import embedded
+from bmtune.training.rows import row_batches
 
 
 class Generative:
@@ -44,10 +45,10 @@ class Generative:
         return Player.start(config.optimizer, tuple(cores)), Player.held((target,))
 
     def batches(self, problem: Problem, seed: int, epoch: int) -> Iterator[tuple[int, tuple[Any, ...]]]:
-        """See `Recipe.batches`: embedded rows (N, d, B), or with a user's criterion rows (B, N), and labels (B,)."""
+        """See `Recipe.batches`: numbers (B,) of rows; with a user's criterion the rows (B, N) and labels (B,)."""
         batch_size = problem.config.trainer.generative.batch_size
         if problem.criterion is None:
-            yield from embedded_batches(problem, batch_size, seed)
+            yield from row_batches(problem, batch_size, seed)
             return
         train, generator = problem.splits["train"], torch.Generator().manual_seed(seed)
         for x, y in class_batches(train.x, train.y, batch_size, generator):
@@ -60,7 +61,8 @@ class Generative:
         loss = _built_in(problem) if problem.criterion is None else _written_by_user(problem)
         alpha = engine.number(problem, f"{_SECTION}.criterion.alpha") if config.criterion.name == "mixed" else 1.0
         penalty = engine.number(problem, f"{_SECTION}.norm_control.penalty")
-        value, grads = engine.value_and_grad(loss, born, *batch, *held.params, alpha, penalty)
+        given = embedded(problem, *batch) if problem.criterion is None else batch
+        value, grads = engine.value_and_grad(loss, born, *given, *held.params, alpha, penalty)
         moved = engine.update(problem, f"{_SECTION}.optimizer", born, grads)
         due = engine.due(moved.optimizer, config.norm_control.every)
         if due is not False:

@@ -1,0 +1,44 @@
+"""Training rows by their numbers: trials on the same rows share them, embedded once.
+
+Notation: `R` rows, `B` rows of a batch, `N` sites, `d` physical dimension. Numbers of rows may have leading axes, one
+for each axis of trials.
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from bmtune.born import Chain
+from bmtune.data import row_order
+from bmtune.training.problem import Problem
+
+MAX_KEPT = 1 << 23
+"""Numbers in embedded rows that are kept; larger sets are embedded batch by batch."""
+
+
+def row_batches(problem: Problem, batch_size: int, seed: int) -> Iterator[tuple[int, tuple[Tensor]]]:
+    """One pass over the training rows in seeded order: how many, and the numbers (B,) of a batch's rows."""
+    labels = problem.splits["train"].y
+    order = row_order(len(labels), torch.Generator().manual_seed(seed), labels.device)
+    return ((len(chosen), (chosen,)) for chosen in order.split(batch_size))
+
+
+def embedded(problem: Problem, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """Features (*, N, d, B) and labels (*, B) of training rows with the numbers `chosen`, (*, B)."""
+    train, chain = problem.splits["train"], problem.chain
+    shape, flat = chosen.shape, chosen.flatten()
+    if train.x.shape[0] * chain.num_sites * chain.physical_dim <= MAX_KEPT:
+        found = embedded_table(chain, train.x).index_select(0, flat)
+        phi = found.view(*shape, chain.num_sites, chain.physical_dim).movedim(-3, -1)
+    else:
+        phi = chain.features(train.x.index_select(0, flat)).unflatten(-1, shape)
+        phi = phi.movedim((0, 1), (-3, -2))
+    return phi.contiguous(), train.y.index_select(0, flat).view(shape)
+
+
+@lru_cache(maxsize=4)
+def embedded_table(chain: Chain, x: Tensor) -> Tensor:
+    """All rows embedded, one after the other: (R, N * d)."""
+    return chain.features(x).movedim(-1, 0).flatten(1).contiguous()
