@@ -1,4 +1,4 @@
-"""Runs benchmarks: `python -m benchmarks`, or some by name; `quality` takes half an hour and runs only by name."""
+"""Runs benchmarks: `python -m benchmarks`, or some by name; `quality` and `images` take long and run only by name."""
 
 import sys
 from importlib import import_module
@@ -7,7 +7,7 @@ import torch
 from rich.console import Console
 
 NAMES = ("step", "packs", "sampling", "gan_epoch", "generative", "adversarial_epoch", "search")
-ON_REQUEST = ("quality",)
+ON_REQUEST = ("quality", "images")
 
 
 def main(chosen: list[str]) -> int:

@@ -16,12 +16,16 @@ def log_odds(log_weights: Float[Tensor, "C B"], labels: Int64[Tensor, " B"]) -> 
     It grows with the cross-entropy, log(1 + exp(log-odds)), and its slope has the same direction: attacks that use
     direction and order only make the same steps with either.
     """
+    if log_weights.shape[0] == 2:
+        return _lead(log_weights, labels)
     others, own = _against(log_weights, labels)
     return others.logsumexp(0) - own
 
 
 def margin(log_weights: Float[Tensor, "C B"], labels: Int64[Tensor, " B"]) -> Float[Tensor, " B"]:
     """The lead of the best other class over the label, in nats: positive for a wrong prediction."""
+    if log_weights.shape[0] == 2:
+        return _lead(log_weights, labels)
     others, own = _against(log_weights, labels)
     return others.amax(0) - own
 
@@ -33,6 +37,11 @@ def difference_of_logits(log_weights: Float[Tensor, "C B"], labels: Int64[Tensor
     """
     first, _, third = log_weights.topk(3, dim=0).values.unbind(0)
     return margin(log_weights, labels) / (first - third)
+
+
+def _lead(log_weights: Tensor, labels: Tensor) -> Tensor:
+    """The lead of the other one of two classes, (B,): both losses in a fraction of the time."""
+    return (log_weights[1] - log_weights[0]) * (1 - 2 * labels)
 
 
 def _against(log_weights: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

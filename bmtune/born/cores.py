@@ -9,6 +9,7 @@ contraction and not of sites, each as (out, physical, in): one step is one matri
 
 from dataclasses import dataclass
 from functools import lru_cache
+from math import sqrt
 from typing import NamedTuple
 
 import tensorkrowch
@@ -119,7 +120,8 @@ def start_cores(chain: Chain, config: BornConfig, seed: int) -> Cores:
 
     `normal` is Gaussian noise of standard deviation `init_std`; `identity` adds the identity at
     physical index 0 (Stoudenmire and Schwab 2016, arXiv 1605.05775). Both are drawn by tensorkrowch. An
-    identity start is divided by the typical phi_0, so that |psi| is about 1 whatever the embedding.
+    identity start is divided by the typical phi_0, so that |psi| is about 1 whatever the embedding. In a long
+    chain its class core is small: see `class_core_size`.
 
     Args:
         chain: The shape.
@@ -142,7 +144,23 @@ def start_cores(chain: Chain, config: BornConfig, seed: int) -> Cores:
     cores = cores_from_tensors([tensor.detach() * config.init_std for tensor in layer.tensors])
     if config.init == "normal":
         return cores
-    return _plus_identity(cores, 1 / chain.embedding.typical_first(), config.bond_dim)
+    started = _plus_identity(cores, 1 / chain.embedding.typical_first(), config.bond_dim)
+    size = class_core_size(chain.num_sites)
+    return started._replace(edge=started.edge / sqrt(size), centre=started.centre * size)
+
+
+LONG_CHAIN = 8
+"""Sites up to which the class core of an identity start has the size of the others."""
+
+
+def class_core_size(num_sites: int) -> float:
+    """The size of the class core in an identity start; the edges make up for it, so no amplitude changes.
+
+    An optimizer that moves every number by about its learning rate moves a chain of N cores by N times that, and the
+    class core once: in a long chain all classes drift together long before they differ. p(c|x) does not depend on
+    the class core's size, but how fast the classes come apart does; a size that falls as 1/N keeps pace.
+    """
+    return min(1.0, LONG_CHAIN / num_sites)
 
 
 def _plus_identity(cores: Cores, scale: float, bond_dim: int) -> Cores:

@@ -21,6 +21,8 @@ from bmtune.born.cores import Cores
 from bmtune.born.logspace import rescale
 from bmtune.born.sampling import Grid
 from bmtune.born.sampling import invert
+from bmtune.born.sampling import mass_below
+from bmtune.born.sampling import total_mass
 
 Bounds = Callable[[Tensor, int], tuple[Tensor, Tensor]]
 """(rows (B, N), site) -> lowest and highest value (B,) that the feature of that site may take."""
@@ -120,19 +122,6 @@ def _draw(
     drawn = invert(density.unsqueeze(0), grid, shares.unsqueeze(0)).squeeze(0).to(rows.dtype)
     if bounds is not None:
         drawn = torch.minimum(torch.maximum(drawn, low), high)
-    possible = (grid.cumulative[:, -1] * density).sum(-1) > 0
+    possible = total_mass(density, grid) > 0
     rows[:, site] = torch.where(possible, drawn, rows[:, site])
     return grid.embedding.values(rows[:, site].to(grid.edges.dtype), vectors.shape[1], -1).to(vectors.dtype)
-
-
-def mass_below(density: Float[Tensor, "B dd"], grid: Grid, end: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
-    """The share of a density's mass below a value: the inverse of how it is drawn from."""
-    width = grid.edges[1] - grid.edges[0]
-    place = ((end - grid.edges[0]) / width).clamp(0, len(grid.masses))
-    found = place.long().clamp_max(len(grid.masses) - 1)
-    low, high = ((grid.products[found + step] * density).sum(-1).clamp_min(0) for step in (0, 1))
-    inside = place - found
-    part = inside * (2 * low + (high - low) * inside) / (low + high).clamp_min(torch.finfo(low.dtype).tiny)
-    below = (grid.cumulative.T[found] * density).sum(-1) + (grid.masses[found] * density).sum(-1) * part
-    total = (grid.cumulative[:, -1] * density).sum(-1)
-    return (below / total).clamp(0, 1)

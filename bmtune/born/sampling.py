@@ -31,24 +31,30 @@ from bmtune.born.embeddings import bin_edges
 from bmtune.born.embeddings import bin_grams
 from bmtune.born.logspace import rescale
 
+RANK_TOLERANCE = 1e-11
+"""Relative size below which a direction of the products phi_p phi_q is rounding."""
+
 
 @dataclass(frozen=True)
 class Grid:
     """The bins on which a feature's conditional distribution is inverted.
 
+    A density phi^T rho phi is a combination of the products phi_p phi_q, which span few functions: at most 2 d of
+    them for all embeddings here. `fold` turns the d^2 entries of rho into coefficients of `R` such functions.
+
     Attributes:
         embedding: The functions phi.
         edges: (M + 1,) edges of the bins.
-        products: (M + 1, d * d) phi phi^T at the edges.
-        masses: (M, d * d) integral of phi phi^T over each bin.
-        cumulative: (d * d, M + 1) integral of phi phi^T up to each edge.
+        fold: (d * d, R) from entries of rho to coefficients.
+        cumulative: (R, M + 1) integrals of the functions up to each edge.
+        bins: (M, 4, R) of each bin: integrals up to it and over it, values at its lower and upper edge.
     """
 
     embedding: Embedding
     edges: Tensor
-    products: Tensor
-    masses: Tensor
+    fold: Tensor
     cumulative: Tensor
+    bins: Tensor
 
     def __hash__(self) -> int:
         """Grids are cached by `sampling_grid`; each is itself."""
@@ -61,13 +67,24 @@ def sampling_grid(chain: Chain, num_bins: int, device: torch.device) -> Grid:
     embedding, d = chain.embedding, chain.physical_dim
     edges = bin_edges(embedding, num_bins)
     masses = bin_grams(embedding, d, num_bins).flatten(1)
-    cumulative = torch.cat((torch.zeros_like(masses[:1]), masses.cumsum(0)))
     phi = embedding.values(edges, d, -1)
     products = (phi[:, :, None] * phi[:, None, :]).flatten(1)
-    edges, products, masses, cumulative = (
-        tensor.to(device, chain.real_dtype) for tensor in (edges, products, masses, cumulative.T.contiguous())
+    fold = _folded(torch.cat((masses / masses.abs().amax(), products / products.abs().amax())))
+    masses, products = masses @ fold, products @ fold
+    cumulative = torch.cat((torch.zeros_like(masses[:1]), masses.cumsum(0)))
+    bins = torch.stack((cumulative[:-1], masses, products[:-1], products[1:]), 1)
+    edges, fold, cumulative, bins = (
+        tensor.to(device, chain.real_dtype).contiguous() for tensor in (edges, fold, cumulative.T, bins)
     )
-    return Grid(embedding, edges, products, masses, cumulative)
+    return Grid(embedding, edges, fold, cumulative, bins)
+
+
+def _folded(rows: Tensor) -> Tensor:
+    """(d * d, R) orthonormal basis of what the rows span, to rounding: rows @ fold @ fold^T = rows."""
+    _, sizes, basis = torch.linalg.svd(rows, full_matrices=False)
+    rank = int((sizes > sizes[0] * RANK_TOLERANCE).sum())
+    fold: Tensor = basis[:rank].T
+    return fold
 
 
 def sample(cores: Cores, grid: Grid, gram: Tensor | None, uniforms: Float[Tensor, "N C S"]) -> Float[Tensor, "S C N"]:
@@ -135,18 +152,35 @@ def _draw(
 
 def invert(density: Float[Tensor, "C S dd"], grid: Grid, uniforms: Float[Tensor, "C S"]) -> Float[Tensor, "C S"]:
     """The quantile at `uniforms` of the distribution with density phi^T rho phi."""
+    coefficients = density @ grid.fold
     with torch.no_grad():
-        cumulative = density @ grid.cumulative
+        cumulative = coefficients @ grid.cumulative
         target = uniforms * cumulative[..., -1]
         found = torch.searchsorted(cumulative, target.unsqueeze(-1), right=True).squeeze(-1) - 1
-        found = found.clamp(0, len(grid.masses) - 1)
-    below = (grid.cumulative.T[found] * density).sum(-1)
-    total = (grid.cumulative[:, -1] * density).sum(-1)
-    mass = (grid.masses[found] * density).sum(-1)
-    low, high = ((grid.products[found + step] * density).sum(-1).clamp_min(0) for step in (0, 1))
+        found = found.clamp(0, len(grid.bins) - 1)
+    below, mass, low, high = (grid.bins[found] * coefficients.unsqueeze(-2)).sum(-1).unbind(-1)
+    total = coefficients @ grid.cumulative[:, -1]
     share = ((uniforms * total - below) / mass).clamp(0, 1)
     width = grid.edges[1] - grid.edges[0]
-    return grid.edges[found] + width * _quantile_of_line(share, low, high)
+    return grid.edges[found] + width * _quantile_of_line(share, low.clamp_min(0), high.clamp_min(0))
+
+
+def total_mass(density: Float[Tensor, "*rows dd"], grid: Grid) -> Float[Tensor, "*rows"]:
+    """The integral of the density phi^T rho phi over the interval."""
+    mass: Tensor = density @ grid.fold @ grid.cumulative[:, -1]
+    return mass
+
+
+def mass_below(density: Float[Tensor, "B dd"], grid: Grid, end: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
+    """The share of a density's mass below a value: the inverse of how it is drawn from."""
+    coefficients = density @ grid.fold
+    width = grid.edges[1] - grid.edges[0]
+    place = ((end - grid.edges[0]) / width).clamp(0, len(grid.bins))
+    found = place.long().clamp_max(len(grid.bins) - 1)
+    before, mass, low, high = (grid.bins[found] * coefficients.unsqueeze(-2)).sum(-1).unbind(-1)
+    low, high, inside = low.clamp_min(0), high.clamp_min(0), place - found
+    part = inside * (2 * low + (high - low) * inside) / (low + high).clamp_min(torch.finfo(low.dtype).tiny)
+    return ((before + mass * part) / (coefficients @ grid.cumulative[:, -1])).clamp(0, 1)
 
 
 def _quantile_of_line(share: Tensor, low: Tensor, high: Tensor) -> Tensor:

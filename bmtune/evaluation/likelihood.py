@@ -5,6 +5,7 @@ Z = sum over classes of the integral of u. Averages are sums over all rows divid
 number, in float64; a number that is not finite makes the average not finite.
 """
 
+from collections.abc import Iterable
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -19,7 +20,10 @@ from bmtune.born import Cores
 from bmtune.born import log_partitions
 from bmtune.born import log_weights
 from bmtune.data import Split
+from bmtune.evaluation.models import lanes_of
 
+LIKELIHOODS = ("acc", "loss", "genloss")
+"""The metrics of one forward pass, in the order of `likelihood_values`."""
 MAX_ELEMENTS = 2**22
 """Numbers that a chunk of embedded rows may hold; the rest of a chunk's memory is smaller."""
 
@@ -37,13 +41,17 @@ class LikelihoodSums(NamedTuple):
 
 def likelihood_sums(weights: Float[Tensor, "C R"], y: Int64[Tensor, " R"]) -> LikelihoodSums:
     """Sums over rows from log u(x, c) and the labels."""
+    return LikelihoodSums(*_sums(weights, y).tolist())
+
+
+def _sums(weights: Float[Tensor, "C R"], y: Int64[Tensor, " R"]) -> Float64[Tensor, " 3"]:
+    """The fields of `LikelihoodSums`, on the device."""
     wide = weights.double()
     log_probabilities = wide.log_softmax(0)
     at_label = log_probabilities.gather(0, y[None]).squeeze(0)
     correct = correct_rows(weights, y)
     log_weight = wide.gather(0, y[None]).sum()
-    correct_sum, at_label_sum, log_weight_sum = torch.stack((correct.sum(), at_label.sum(), log_weight)).tolist()
-    return LikelihoodSums(correct=correct_sum, class_nll=-at_label_sum, log_weight=log_weight_sum)
+    return torch.stack((correct.sum(), -at_label.sum(), log_weight))
 
 
 def correct_rows(weights: Float[Tensor, "C R"], y: Int64[Tensor, " R"]) -> Float64[Tensor, " R"]:
@@ -60,15 +68,18 @@ def likelihood_metrics(chain: Chain, cores: Cores, split: Split) -> dict[str, fl
 
     Rows pass in chunks that bound memory; how many there are does not change the result.
     """
-    sums = [likelihood_sums(log_weights(cores, phi), y) for phi, y in embedded_chunks(chain, cores, split)]
-    correct, class_nll, log_weight = (sum(column) for column in zip(*sums, strict=True))
-    partition = log_partitions(cores, chain.gram(cores.edge.device)).double().logsumexp(0).item()
-    num_rows = len(split.y)
-    return {
-        "acc": correct / num_rows,
-        "loss": class_nll / num_rows,
-        "genloss": partition - log_weight / num_rows,
-    }
+    values = likelihood_values(chain, cores, embedded_chunks(chain, cores, split), len(split.y))
+    return dict(zip(LIKELIHOODS, values.tolist(), strict=True))
+
+
+def likelihood_values(
+    chain: Chain, cores: Cores, chunks: Iterable[tuple[Tensor, Tensor]], num_rows: int
+) -> Float64[Tensor, " 3"]:
+    """`LIKELIHOODS` as one tensor on the device, from the chunks of all rows (`embedded_chunks`)."""
+    sums = torch.stack([_sums(log_weights(cores, phi), y) for phi, y in chunks]).sum(0)
+    correct, class_nll, log_weight = (sums / num_rows).unbind(0)
+    partition = log_partitions(cores, chain.gram(cores.edge.device)).double().logsumexp(0)
+    return torch.stack((correct, class_nll, partition - log_weight))
 
 
 @torch.no_grad()
@@ -86,7 +97,12 @@ def genloss_floor(chain: Chain, split: Split) -> float:
 
 
 def embedded_chunks(chain: Chain, cores: Cores, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
-    """The rows, embedded (N, d, B) and on the device of the cores, with their labels (B,), chunk by chunk."""
-    rows = max(1, MAX_ELEMENTS // (chain.num_sites * chain.physical_dim))
+    """The rows, embedded (N, d, B) and on the device of the cores, with their labels (B,), chunk by chunk.
+
+    The cores may have an axis of lanes in front.
+    """
+    # Lanes share the embedded rows, but each has products of rows and running vectors of its own.
+    kept = chain.num_sites + 2 * sum(lanes_of(cores)) * cores.edge.shape[-2]
+    rows = max(1, MAX_ELEMENTS // (kept * chain.physical_dim))
     for x, y in zip(torch.split(split.x, rows), torch.split(split.y, rows), strict=True):
         yield chain.features(x.to(cores.edge.device)), y.to(cores.edge.device)
