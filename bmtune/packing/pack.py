@@ -59,7 +59,7 @@ def advance_lanes(lanes: Sequence[Lane]) -> list[tuple[TrialState, EpochReport]]
     if len(lanes) == 1:
         return [advance(*lanes[0])]
     began = perf_counter()
-    common = _common(lanes)
+    common = common_problem(lanes)
     engine = LaneEngine([lane.problem for lane in lanes])
     before = [lane.state.players for lane in lanes]
     phase = lanes[0].state.phase
@@ -82,7 +82,7 @@ def _settle(lane: Lane, trained: tuple[Players, dict[str, float]], share: float)
     return settle(*lane, Trained(players, metrics, shown), lambda: share + perf_counter() - began)
 
 
-def _common(lanes: Sequence[Lane]) -> Problem:
+def common_problem(lanes: Sequence[Lane]) -> Problem:
     """The problem of a pack: that of its first trial, with the largest physical dimension."""
     first = lanes[0].problem
     largest = max((lane.problem.chain.physical_dim, index) for index, lane in enumerate(lanes))[1]
