@@ -7,19 +7,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from bmtune.config.base import Lane
+from bmtune.config.lanes import SECTIONS
 from bmtune.config.paths import get
 from bmtune.training import Problem
 from bmtune.training import TrialState
-
-SECTIONS = {
-    "pre": "trainer.classification",
-    "critic": "trainer.ganstyle",
-    "gan": "trainer.ganstyle",
-    "re": "trainer.ganstyle.retrain",
-    "gen": "trainer.generative",
-    "adv": "trainer.adversarial",
-}
-"""Where the configuration of each phase lies."""
 
 
 def pack_key(problem: Problem, state: TrialState) -> str:

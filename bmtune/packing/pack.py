@@ -59,7 +59,7 @@ def advance_lanes(lanes: Sequence[Lane]) -> list[tuple[TrialState, EpochReport]]
     if len(lanes) == 1:
         return [advance(*lanes[0])]
     began = perf_counter()
-    common = _common(lanes)
+    common = common_problem(lanes)
     engine = LaneEngine([lane.problem for lane in lanes])
     before = [lane.state.players for lane in lanes]
     phase = lanes[0].state.phase
@@ -82,7 +82,7 @@ def _settle(lane: Lane, trained: tuple[Players, dict[str, float]], share: float)
     return settle(*lane, Trained(players, metrics, shown), lambda: share + perf_counter() - began)
 
 
-def _common(lanes: Sequence[Lane]) -> Problem:
+def common_problem(lanes: Sequence[Lane]) -> Problem:
     """The problem of a pack: that of its first trial, with the largest physical dimension."""
     first = lanes[0].problem
     largest = max((lane.problem.chain.physical_dim, index) for index, lane in enumerate(lanes))[1]
@@ -119,13 +119,14 @@ def _measured(
 ) -> list[dict[str, float]]:
     """The validation metrics of every trial; trials at which the same ones are due are measured together.
 
-    Nothing is measured of a trial that lost its numbers, as alone.
+    A trial that lost its numbers has no metrics, as alone. It is measured all the same: with fewer trials the numbers
+    of the others would be added up in another order.
     """
     finite = torch.stack([tensor.flatten(1).isfinite().all(1) for tensor in cores]).all(0).tolist()
     groups: dict[tuple[str, ...], list[int]] = {}
     for index, lane in enumerate(lanes):
         names = without_picture(due_metrics(*lane))
-        if names and finite[index] and all(map(isfinite, losses[index].values())):
+        if names:
             groups.setdefault(tuple(names), []).append(index)
     found: list[dict[str, float]] = [{} for _ in lanes]
     for names, members in groups.items():
@@ -136,5 +137,6 @@ def _measured(
         valid, config = common.splits["valid"], common.config.evaluation
         values = measure_lanes(names, common.chain, chosen, valid, config, seeds=seeds)
         for member, metrics in zip(members, values, strict=True):
-            found[member] = metrics
+            if finite[member] and all(map(isfinite, losses[member].values())):
+                found[member] = metrics
     return found

@@ -46,9 +46,10 @@ def in_phase(problem, phase):
 
 def bits(state):
     """Every tensor that the trial's next epoch depends on."""
-    players = [player for player in state.players]
     return [
-        tensor for player in players for tensor in (*player.params, *player.optimizer.first, *player.optimizer.second)
+        tensor
+        for player in state.players
+        for tensor in (*player.params, *player.optimizer.first, *player.optimizer.second)
     ]
 
 

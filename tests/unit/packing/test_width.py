@@ -1,0 +1,318 @@
+import json
+from functools import lru_cache
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bmtune.born import get_embedding
+from bmtune.config.root import TrialConfig
+from bmtune.data import DataHandler
+from bmtune.packing import Lane
+from bmtune.packing.width import DEFAULT
+from bmtune.packing.width import LaneTooBigError
+from bmtune.packing.width import TooBig
+from bmtune.packing.width import Widths
+from bmtune.packing.width import best_width
+from bmtune.packing.width import ladder
+from bmtune.packing.width import settled
+from bmtune.packing.width import split
+from bmtune.packing.width_file import Measured
+from bmtune.training import make_problem
+from bmtune.training import start
+
+torch.set_num_threads(1)
+
+
+def test_the_fastest_width_wins():
+    assert best_width([Measured(1, 1.0, 10), Measured(4, 0.3, 40), Measured(8, 0.4, 80)], None) == 4
+
+
+def test_of_widths_within_three_percent_the_smallest_wins():
+    measured = [Measured(1, 1.0, 1), Measured(4, 0.512, 4), Measured(8, 0.51, 8), Measured(16, 0.5, 16)]
+    assert best_width(measured, None) == 4
+    assert best_width(measured[::-1], None) == 4
+    assert best_width([Measured(4, 0.52, 4), Measured(8, 0.5, 8)], None) == 8
+
+
+def test_only_widths_that_leave_a_fifth_of_the_free_memory_are_chosen():
+    measured = [Measured(1, 1.0, 100), Measured(4, 0.5, 400), Measured(8, 0.3, 800)]
+    assert best_width(measured, 1000) == 8
+    assert best_width(measured, 999) == 4
+    assert best_width(measured, 499) == 1
+
+
+def test_a_single_lane_may_take_all_that_is_free_and_no_more():
+    measured = [Measured(1, 1.0, 100), Measured(4, 0.5, 400)]
+    assert best_width(measured, 100) == 1
+    assert best_width(measured, 99) == TooBig(100)
+    assert best_width([Measured(4, 0.5, 400)], 99) == TooBig(100)
+
+
+measurements = st.lists(
+    st.builds(Measured, st.integers(1, 256), st.floats(1e-6, 1e3), st.integers(0, 2**40)),
+    min_size=1,
+    max_size=8,
+    unique_by=lambda entry: entry.width,
+)
+
+
+@given(measurements, st.none() | st.integers(0, 2**41))
+def test_a_chosen_width_is_good_whatever_was_measured_in_whatever_order(measured, free):
+    best = best_width(measured, free)
+    assert best == best_width(measured[::-1], free)
+    if isinstance(best, TooBig):
+        assert best.bytes > free
+        return
+    chosen = [entry for entry in measured if entry.width == best]
+    fitting = [entry for entry in measured if free is None or entry.bytes <= 0.8 * free]
+    if fitting:
+        assert chosen[0] in fitting
+        assert chosen[0].seconds * 0.97 <= min(entry.seconds for entry in fitting)
+    else:
+        assert best == 1
+
+
+@given(st.lists(st.integers(), max_size=200), st.integers(1, 64))
+def test_lanes_are_split_into_as_few_and_as_equal_packs_as_can_be(lanes, width):
+    packs = split(lanes, width)
+    assert [lane for pack in packs for lane in pack] == lanes
+    sizes = [len(pack) for pack in packs]
+    assert len(packs) == -(-len(lanes) // width)
+    assert max(sizes, default=0) <= width
+    assert not sizes or max(sizes) - min(sizes) <= 1
+
+
+def test_the_ladder_ends_with_the_first_width_that_holds_all():
+    assert [ladder(number)[-1] for number in (1, 2, 4, 5, 64, 65)] == [1, 4, 4, 8, 64, 128]
+    assert all(low < high for low, high in pairwise(ladder(1000)))
+
+
+def test_two_wider_packs_without_a_gain_settle_the_matter_and_one_does_not():
+    assert not settled([Measured(1, 1.0, 0), Measured(4, 2.0, 0)])
+    assert settled([Measured(1, 1.0, 0), Measured(4, 1.0, 0), Measured(8, 0.98, 0)])
+    assert not settled([Measured(1, 1.0, 0), Measured(4, 1.0, 0), Measured(8, 0.96, 0)])
+
+
+@lru_cache
+def data():
+    config = TrialConfig.model_validate({"data": {"dataset": "moons_small"}})
+    return DataHandler(config.data, get_embedding(config.born.embedding).data_interval)
+
+
+def lanes_of(number, *, batch_size=4, recipe="classification"):
+    """As many trials of one key, with 50 steps an epoch."""
+    found = []
+    for lane in range(number):
+        trainers = {
+            "classification": {"batch_size": batch_size, "optimizer": {"lr": 0.01 * (1 + lane)}},
+            "adversarial": {"batch_size": batch_size, "attack": {"steps": 1}},
+        }
+        born = {"physical_dim": 3, "bond_dim": 4 + lane % 2}
+        raw = {"recipe": recipe, "seed": lane, "data": {"dataset": "moons_small"}, "born": born, "trainer": trainers}
+        problem = make_problem(TrialConfig.model_validate(raw), data())
+        found.append(Lane(problem, start(problem)))
+    return found
+
+
+class Clock:
+    """A clock by which the three timed steps of each width take as long as it is told, width by width."""
+
+    def __init__(self, *seconds):
+        self.times = [time for step in seconds for time in (step,) * 3]
+        self.now, self.calls = 0.0, 0
+
+    def __call__(self):
+        self.calls += 1
+        if self.calls % 2 == 0:
+            self.now += self.times[self.calls // 2 - 1]
+        return self.now
+
+    @property
+    def widths(self):
+        """How many widths were timed."""
+        return self.calls / 6
+
+
+def no_clock():
+    raise AssertionError("nothing is to be measured")
+
+
+def plenty(device):
+    return 2**40
+
+
+def test_the_width_with_the_best_throughput_is_measured_once():
+    clock = Clock(1.0, 2.0, 2.0, 5.0)
+    widths = Widths(None, clock, plenty)
+    # A step of 1, 4, 8 and 16 lanes: 1, 0.5, 0.25 and 0.31 seconds a lane.
+    assert widths.width(lanes_of(12)) == 8
+    assert clock.widths == 4
+    assert widths.width(lanes_of(9)) == 8
+    assert widths.width(lanes_of(3)) == 3
+    assert clock.widths == 4
+
+
+def test_more_lanes_later_measure_what_is_missing():
+    clock = Clock(1.0, 2.0, 2.0)
+    widths = Widths(None, clock, plenty)
+    assert widths.width(lanes_of(3)) == 3
+    assert clock.widths == 2
+    assert widths.width(lanes_of(6)) == 6
+    assert clock.widths == 3
+
+
+def test_measuring_ends_where_wider_packs_gain_nothing():
+    clock = Clock(1.0, 4.0, 8.0)
+    assert Widths(None, clock, plenty).width(lanes_of(12)) == 1
+    assert clock.widths == 3
+
+
+def test_other_keys_are_measured_on_their_own():
+    clock = Clock(1.0, 2.0, 1.0, 8.0)
+    widths = Widths(None, clock, plenty)
+    assert widths.width(lanes_of(2)) == 2
+    assert widths.width(lanes_of(2, batch_size=5)) == 1
+
+
+@pytest.mark.parametrize("recipe", ["classification", "adversarial"])
+def test_no_trial_and_no_random_generator_is_changed(recipe):
+    lanes = lanes_of(5, recipe=recipe)
+    before = [[tensor.clone() for tensor in lane.state.cores] for lane in lanes]
+    states, random = [lane.state for lane in lanes], torch.get_rng_state()
+    clock = Clock(1.0, 1.0, 1.0)
+    Widths(None, clock, plenty).width(lanes)
+    assert clock.calls
+    assert torch.equal(torch.get_rng_state(), random)
+    assert all(lane.state is state for lane, state in zip(lanes, states, strict=True))
+    for lane, tensors in zip(lanes, before, strict=True):
+        assert all(torch.equal(x, y) for x, y in zip(lane.state.cores, tensors, strict=True))
+
+
+def test_where_measuring_takes_longer_than_an_epoch_a_default_is_used():
+    lanes = lanes_of(40, batch_size=100)
+    assert Widths(None, no_clock, plenty).width(lanes) == DEFAULT
+    assert Widths(None, no_clock, plenty).width(lanes[:2]) == 2
+
+
+def test_a_single_lane_is_a_pack_without_any_measurement():
+    assert Widths(None, no_clock, plenty).width(lanes_of(1)) == 1
+
+
+def test_measured_numbers_are_kept_in_a_folder_for_the_next_process(tmp_path):
+    lanes = lanes_of(7)
+    assert Widths(tmp_path / "new", Clock(1.0, 2.0, 6.0), plenty).width(lanes) == 4
+    (path,) = (tmp_path / "new").iterdir()
+    content = json.loads(path.read_text())
+    assert (content["format"], content["version"]) == ("bmtune.width", 1)
+    assert [entry["width"] for entry in content["measured"]] == [1, 4, 8]
+    assert Widths(tmp_path / "new", no_clock, plenty).width(lanes) == 4
+
+
+def test_a_folder_that_cannot_be_made_is_given_up(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    widths = Widths(tmp_path / "file" / "widths", Clock(1.0, 2.0), plenty)
+    assert widths.width(lanes_of(4)) == 4
+    assert widths.width(lanes_of(4)) == 4
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[: len(content) // 2],
+        lambda content: "",
+        lambda content: content.replace("bmtune.width", "another"),
+        lambda content: content.replace('"version": 1', '"version": 2'),
+        lambda content: content.replace('"seconds": 0.5', '"seconds": NaN'),
+        lambda content: content.replace('"width": 1', '"width": 2'),
+        lambda content: content.replace('"measured": [', '"measured": [], "more": ['),
+        lambda content: content.replace('"threads": "', '"threads": "1'),
+    ],
+)
+def test_a_file_that_is_damaged_or_of_another_kind_is_ignored_and_replaced(tmp_path, damage):
+    lanes = lanes_of(4)
+    Widths(tmp_path, Clock(1.0, 2.0), plenty).width(lanes)
+    (path,) = tmp_path.iterdir()
+    content = path.read_text()
+    path.write_text(damage(content))
+    assert path.read_text() != content
+    clock = Clock(1.0, 8.0)
+    assert Widths(tmp_path, clock, plenty).width(lanes) == 1
+    assert clock.widths == 2
+    assert Widths(tmp_path, no_clock, plenty).width(lanes) == 1
+
+
+def test_another_number_of_threads_is_another_machine(tmp_path):
+    lanes = lanes_of(4)
+    Widths(tmp_path, Clock(1.0, 2.0), plenty).width(lanes)
+    torch.set_num_threads(2)
+    try:
+        clock = Clock(1.0, 2.0)
+        Widths(tmp_path, clock, plenty).width(lanes)
+    finally:
+        torch.set_num_threads(1)
+    assert clock.widths == 2
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_packs_that_would_not_fit_are_not_tried_and_room_is_asked_for_again():
+    free = {"bytes": 2**40}
+    clock = Clock(1.0, 2.0, 2.0)
+    widths = Widths(None, clock, lambda device: free["bytes"])
+    lanes = lanes_of(6)
+    assert widths.width(lanes[:4]) == 4
+    measured = clock.widths
+    free["bytes"] = 1
+    with pytest.raises(LaneTooBigError) as caught:
+        widths.width(lanes)
+    # Enough for one lane, not for the four that were measured.
+    free["bytes"] = 2 * caught.value.bytes
+    assert widths.width(lanes) == 1
+    assert clock.widths == measured
+    free["bytes"] = 2**40
+    assert widths.width(lanes) == 6
+    assert clock.widths == measured + 1
+
+
+def test_a_lane_that_does_not_fit_names_the_bytes_that_it_needs():
+    with pytest.raises(LaneTooBigError, match=r"this one needs (\d+) bytes and 1000 are free; make") as caught:
+        Widths(None, Clock(1.0), lambda device: 1000).width(lanes_of(2))
+    parameters = sum(core.numel() * core.element_size() for core in lanes_of(2)[1].state.cores)
+    assert parameters < caught.value.bytes < 2**24
+    assert str(caught.value.bytes) in str(caught.value)
+
+
+def full(after):
+    """A clock that runs out of memory after so many calls."""
+    calls = iter(range(after))
+    message = "CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity of 1.00 GiB"
+
+    def clock():
+        if next(calls, None) is None:
+            raise torch.OutOfMemoryError(message)
+        return 0.0
+
+    return clock
+
+
+def test_a_pack_that_ran_out_of_memory_is_not_tried_again():
+    widths = Widths(None, full(6), plenty)
+    assert widths.width(lanes_of(8)) == 1
+    assert widths.width(lanes_of(9)) == 1
+
+
+def test_a_lane_that_ran_out_of_memory_alone_names_at_least_what_it_asked_for():
+    with pytest.raises(LaneTooBigError) as caught:
+        Widths(None, full(0), plenty).width(lanes_of(2))
+    assert caught.value.bytes > 2.5 * 2**30
+    assert isinstance(caught.value.__cause__, torch.OutOfMemoryError)
+
+
+def test_other_errors_of_a_step_are_not_taken_for_a_lack_of_memory():
+    def broken():
+        raise RuntimeError("shapes do not match")
+
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        Widths(None, broken, plenty).width(lanes_of(2))
