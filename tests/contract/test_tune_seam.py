@@ -103,7 +103,8 @@ class Inside:
 
 @pytest.fixture
 def resolved(make_space: MakeSpace, tmp_path: Path) -> ResolvedSearch:
-    return ResolvedSearch(make_space(("trials: 8", "trials: 9")), tmp_path, None, "hash")
+    space = make_space(("trials: 8", "trials: 9"), ("budget:", "run: {halving: stop}\nbudget:"))
+    return ResolvedSearch(space, tmp_path, None, "hash")
 
 
 @pytest.fixture
@@ -166,6 +167,20 @@ def test_trials_of_tune_run_as_lanes(
     assert len(listened.epochs()) == len(set(listened.epochs()))
 
 
+def test_lanes_pause_and_are_promoted(
+    ray_cluster: Any, make_space: MakeSpace, open_ledger: OpenLedger, listened: Any, fake_training: Any, tmp_path: Path
+) -> None:
+    space = make_space(("trials: 8", "trials: 20"), ("budget:", "run: {halving: promote}\nbudget:"))
+    ledger, fleet = open_ledger(space, listened), Inside(fake_training, lanes=3, lost_at=(7,))
+    run(ResolvedSearch(space, tmp_path, None, "hash"), ledger, fleet)
+    promoted = {record.trial for record in listened.records if record.kind == "trial_promoted"}
+    assert promoted & {number for number, trial in ledger.state.finished.items() if trial.end.status == "completed"}
+    assert ledger.state.is_over
+    assert len(ledger.state.finished) + len(ledger.state.paused) == 20
+    assert not fleet.lanes
+    assert len(listened.epochs()) == len(set(listened.epochs()))
+
+
 def test_trials_go_on_when_their_host_was_lost(
     ray_cluster: Any, resolved: ResolvedSearch, ledger: Ledger, listened: Any, fake_training: Any
 ) -> None:
@@ -224,9 +239,9 @@ def test_tune_can_pause_a_lane_and_go_on_later(
             BornTrial,
             storage_path=storage,
             search_alg=RecordSearcher(
-                ledger, partial(to_config, ResolvedSearch(space, resolved.run_folder, None), ledger)
+                ledger, partial(to_config, ResolvedSearch(space, resolved.run_folder, None), ledger), 9
             ),
-            scheduler=Pausing(ledger),
+            scheduler=Pausing(ledger, 9),
             num_samples=9,
             max_concurrent_trials=3,
             verbose=0,
