@@ -2,7 +2,9 @@
 
 import math
 import os
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -43,9 +45,18 @@ parameters:
 """
 
 
+CACHE = pytest.StashKey[str]()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    shutil.rmtree(config.stash[CACHE], ignore_errors=True)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     # Ray reads these when it is imported, which some test may do before the first one that needs a cluster.
     os.environ.update(ENVIRONMENT | local_environment())
+    # What searches measure of this machine while other tests run is not kept for its user.
+    os.environ["XDG_CACHE_HOME"] = config.stash.setdefault(CACHE, tempfile.mkdtemp(prefix="bmtune-tests-"))
     # Ray drops its handles of processes that it has just ended without waiting for them.
     config.addinivalue_line("filterwarnings", "ignore:subprocess [0-9]+ is still running:ResourceWarning")
 

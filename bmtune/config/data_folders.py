@@ -40,6 +40,11 @@ def data_root(root: str | Path | None = None) -> Path:
     chosen = root or os.environ.get(ROOT_VARIABLE)
     if chosen:
         return Path(chosen).expanduser()
+    return cache_folder()
+
+
+def cache_folder() -> Path:
+    """bmtune's folder in the user's cache folder: what lies there can be had again."""
     cache = os.environ.get("XDG_CACHE_HOME")
     return (Path(cache) if cache else Path.home() / ".cache") / "bmtune"
 

@@ -3,5 +3,7 @@
 from bmtune.packing.key import pack_key
 from bmtune.packing.pack import Lane
 from bmtune.packing.pack import advance_lanes
+from bmtune.packing.width import Widths
+from bmtune.packing.width import split
 
-__all__ = ["Lane", "advance_lanes", "pack_key"]
+__all__ = ["Lane", "Widths", "advance_lanes", "pack_key", "split"]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import optuna
 
+from bmtune.config.lanes import sharing_hint
 from bmtune.config.yaml_text import dump
 from bmtune.errors import SearchStoppedError
 from bmtune.records import Listener
@@ -137,8 +138,10 @@ def _recorded(
         Ledger(state, writer, [listener]).record(_header(resolved, state))
         with closing(StudyView(folder / STUDY_FILE, state)) as view:
             ledger = Ledger(state, writer, [view, listener])
-            if placement.notice is not None:
-                ledger.record(Notice(text=placement.notice))
+            hint = sharing_hint(resolved.space.base, resolved.space.parameters) if placement.fleet else None
+            for text in (placement.notice, hint):
+                if text is not None:
+                    ledger.record(Notice(text=text))
             stopper = run_trials(resolved, ledger, placement.concurrent, backend.trainable, placement.fleet)
             if not stopper.interrupted:
                 end_remaining(ledger, stopper.reason)

@@ -9,6 +9,8 @@ from typing import TypeVar
 
 import torch
 
+from bmtune.errors import ResourceError
+from bmtune.packing import split
 from bmtune.search.trial_run import Training
 from bmtune.training import EpochReport
 
@@ -23,6 +25,14 @@ class Packing(Protocol[Member]):
         """Trainings of equal keys may be advanced together, as they stand now."""
         ...
 
+    def width(self, trainings: Sequence[Member]) -> int:
+        """How many of these, which all have the same key, are best advanced together.
+
+        Raises:
+            ResourceError: Not even one fits into memory.
+        """
+        ...
+
     def advance(self, trainings: Sequence[Member]) -> Sequence[EpochReport]:
         """Trains exactly one epoch of each; all have the same key. Where it raises, none has changed."""
         ...
@@ -34,6 +44,10 @@ class OneByOne:
     def key(self, training: Training) -> Hashable:
         """See `Packing.key`."""
         return id(training)
+
+    def width(self, trainings: Sequence[Training]) -> int:
+        """See `Packing.width`."""
+        return 1
 
     def advance(self, trainings: Sequence[Training]) -> Sequence[EpochReport]:
         """See `Packing.advance`."""
@@ -52,13 +66,24 @@ class Packs:
         """Packs of any width, until one does not fit."""
         self._packing = packing
         self._widths: dict[Hashable, int] = {}
+        self._refused: dict[Hashable, ResourceError] = {}
 
     def group(self, trainings: Sequence[Training]) -> list[list[Training]]:
         """The packs of one round: equal keys together, in order of their first member."""
         found: dict[Hashable, list[Training]] = {}
         for training in trainings:
             found.setdefault(self._packing.key(training), []).append(training)
-        return [pack for key, members in found.items() for pack in _split(members, self._widths.get(key))]
+        return [pack for key, members in found.items() for pack in _split(members, self._width(key, members))]
+
+    def _width(self, key: Hashable, members: Sequence[Training]) -> int:
+        """The width that was measured to be best, as far as it fitted."""
+        try:
+            best = self._packing.width(members)
+        except ResourceError as error:
+            self._refused[key] = error
+            return 1
+        self._refused.pop(key, None)
+        return min(best, self._widths.get(key, best))
 
     def advance(self, pack: Sequence[Training]) -> list[EpochReport | Exception]:
         """One epoch of each member, or what it raised.
@@ -69,6 +94,9 @@ class Packs:
         Raises:
             DeviceLostError: No member can be trained in this process.
         """
+        refused = self._refused.get(self._packing.key(pack[0]))
+        if refused is not None:
+            return [refused for _ in pack]
         try:
             return list(self._packing.advance(pack))
         except Exception as error:
@@ -87,9 +115,8 @@ class Packs:
         return [entry for part in _split(pack, width) for entry in self.advance(part)]
 
 
-def _split(members: Sequence[Training], width: int | None) -> list[list[Training]]:
-    size = width or len(members)
-    return [list(members[start : start + size]) for start in range(0, len(members), size)]
+def _split(members: Sequence[Training], width: int) -> list[list[Training]]:
+    return [list(part) for part in split(members, width)]
 
 
 def is_out_of_memory(error: Exception) -> bool:

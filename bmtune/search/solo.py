@@ -10,9 +10,11 @@ from torch import Tensor
 from bmtune.born import Cores
 from bmtune.born import get_embedding
 from bmtune.config.data import DataConfig
+from bmtune.config.data_folders import cache_folder
 from bmtune.config.root import TrialConfig
 from bmtune.data import DataHandler
 from bmtune.packing import Lane
+from bmtune.packing import Widths
 from bmtune.packing import advance_lanes
 from bmtune.packing import pack_key
 from bmtune.search.trial_run import Saved
@@ -96,6 +98,14 @@ class SoloTraining:
 
 class Together:
     """Trials whose next epochs can be one batched program are trained as one; see `Packing`."""
+
+    def __init__(self) -> None:
+        """Packs as wide as measuring says is best; what was measured is kept for later searches on this machine."""
+        self._widths = Widths(cache_folder() / "widths")
+
+    def width(self, trainings: Sequence[SoloTraining]) -> int:
+        """See `Packing.width`."""
+        return self._widths.width([training.lane for training in trainings])
 
     def key(self, training: SoloTraining) -> str:
         """See `Packing.key`."""

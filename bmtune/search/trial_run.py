@@ -303,10 +303,15 @@ def make_training(make: MakeTraining, task: Task, saved: Saved | None) -> Traini
 
 
 class TrialRun:
-    """A trial that is trained alone, from report to report."""
+    """A trial that is trained alone, from report to report.
+
+    Attributes:
+        task: What is trained.
+    """
 
     def __init__(self, task: Task, make: MakeTraining, clock: Clock = time.monotonic) -> None:
         """Goes on from the trial's last checkpoint, where there is one."""
+        self.task = task
         saved = last_checkpoint(task)
         self._log = TrialLog(task, saved, clock)
         self._training = make_training(make, task, saved)

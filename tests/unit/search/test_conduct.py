@@ -31,7 +31,7 @@ OpenLedger = Callable[..., Ledger]
 
 @pytest.fixture
 def ledger(make_space: MakeSpace, open_ledger: OpenLedger) -> Ledger:
-    return open_ledger(make_space(("trials: 8", "trials: 20")))
+    return open_ledger(make_space(("trials: 8", "trials: 20"), ("budget:", "run: {halving: stop}\nbudget:")))
 
 
 def epoch(trial: int, number: int, loss: float, best: float | None, *, eligible: bool = True) -> Epoch:

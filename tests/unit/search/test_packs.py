@@ -35,6 +35,9 @@ class Memory:
         self.message = message
         self.tried: list[int] = []
 
+    def width(self, trainings: Any) -> int:
+        return len(trainings)
+
     def key(self, training: Any) -> str:
         return str(training.key)
 
@@ -69,9 +72,9 @@ def test_a_pack_that_does_not_fit_is_halved_until_it_does_and_stays_halved() -> 
     memory = Memory(room=3)
     packs, members = Packs(memory), [Member() for _ in range(10)]
     assert outcomes(packs.advance(members)) == [True] * 10
-    assert memory.tried == [10, 5, 3, 2, 5, 3, 2]
+    assert memory.tried == [10, 5, 2, 3, 5, 2, 3]
     assert [member.epochs for member in members] == [1] * 10
-    assert [len(pack) for pack in packs.group(members)] == [3, 3, 3, 1]
+    assert [len(pack) for pack in packs.group(members)] == [2, 3, 2, 3]
     assert [len(pack) for pack in packs.group([Member("other") for _ in range(10)])] == [10]
 
 

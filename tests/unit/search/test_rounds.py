@@ -27,6 +27,9 @@ class Counting:
     def __init__(self) -> None:
         self.packs: list[int] = []
 
+    def width(self, trainings: Any) -> int:
+        return len(trainings)
+
     def key(self, training: Any) -> str:
         return str(training.config.name)
 
