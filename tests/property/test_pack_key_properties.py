@@ -74,6 +74,7 @@ OTHER = {
     "born.init": "normal",
     "born.dtype": "complex64",
     "recipe": "classification",
+    "pre_seed": 7,
     "name": "another",
     "metrics": {"acc": 1, "loss": 1, "fid": 1, "genloss": 1, "rob": 1, "outliers": 1},
     "stop_crit": "acc",
