@@ -42,7 +42,7 @@ def epoch_times(epochs: Mapping[str, int], seconds: Mapping[str, float]) -> dict
     return found
 
 
-_SIMPLE = ("pre", "gen", "adv")
+_SIMPLE = ("pre", "critic", "gen", "adv")
 
 
 def picture_path(trial: int, phase: str, epoch: int, name: str) -> str:

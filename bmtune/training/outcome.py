@@ -51,7 +51,7 @@ def test_metrics(problem: Problem, cores: Cores) -> dict[str, float]:
 def timings(config: TrialConfig, state: TrialState) -> dict[str, float]:
     """Average epoch times in seconds; an epoch is training and validation."""
     found = {}
-    for phase in ("pre", "gen", "adv"):
+    for phase in ("pre", "critic", "gen", "adv"):
         if state.epochs.get(phase):
             found[f"{phase}/avg_epoch_time_s"] = state.seconds[phase] / state.epochs[phase]
     if state.epochs.get("gan"):

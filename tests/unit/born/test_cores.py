@@ -4,7 +4,9 @@ import torch
 from bmtune.born import BornMachine
 from bmtune.born import Chain
 from bmtune.born import Cores
+from bmtune.born import cores as module
 from bmtune.born import start_cores
+from bmtune.born.cores import class_core_size
 from bmtune.born.cores import contraction_order
 from bmtune.born.cores import cores_from_tensors
 from bmtune.born.cores import tensors_from_cores
@@ -55,7 +57,7 @@ def test_the_start_depends_on_the_seed_only_and_leaves_the_global_generator_alon
 
 @pytest.mark.parametrize("embedding", ["fourier", "legendre"])
 @pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "complex128"])
-@pytest.mark.parametrize("num_sites", [1, 2, 3, 8])
+@pytest.mark.parametrize("num_sites", [1, 2, 3, 8, 9, 20])
 def test_an_identity_start_without_noise_knows_nothing(machine, rows, embedding, dtype, num_sites):
     born = machine(num_sites=num_sites, num_classes=5, embedding=embedding, dtype=dtype, init_std=0)
     weights = born.log_weights(rows(born, 30))
@@ -64,6 +66,34 @@ def test_an_identity_start_without_noise_knows_nothing(machine, rows, embedding,
     torch.testing.assert_close(weights, torch.zeros_like(weights), **tight)
     probabilities = born.class_probabilities(rows(born, 30))
     torch.testing.assert_close(probabilities, torch.full_like(probabilities, 0.2), **tight)
+
+
+@pytest.mark.parametrize(
+    ("num_sites", "size"), [(1, 1.0), (3, 1.0), (8, 1.0), (9, 8 / 9), (16, 0.5), (20, 0.4), (784, 8 / 784)]
+)
+def test_the_class_core_of_a_long_chain_is_small(machine, num_sites, size):
+    assert class_core_size(num_sites) == size
+    cores = machine(num_sites=num_sites, init_std=0, dtype="float64").cores
+    eye = torch.eye(*cores.centre.shape[1:], dtype=torch.float64)
+    torch.testing.assert_close(cores.centre, (size * eye).expand_as(cores.centre), rtol=1e-15, atol=0)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "complex128"])
+@pytest.mark.parametrize("num_sites", [3, 20])
+def test_the_size_of_the_class_core_changes_no_amplitude_and_no_class(machine, rows, monkeypatch, num_sites, dtype):
+    options = {"num_sites": num_sites, "num_classes": 5, "dtype": dtype}
+    noisy, silent = machine(**options, init_std=0.1), machine(**options, init_std=0)
+    x, tight = rows(noisy, 30), {"rtol": 0, "atol": 1e-13}
+    uniform = silent.class_probabilities(x)
+    torch.testing.assert_close(uniform, torch.full_like(uniform, 0.2), **tight)
+    torch.testing.assert_close(silent.log_weights(x), torch.zeros_like(uniform), **tight)
+    # With noise as well: as if the class core had the size of the others.
+    monkeypatch.setattr(module, "class_core_size", lambda _: 1.0)
+    even = machine(**options, init_std=0.1)
+    assert torch.equal(even.cores.centre, noisy.cores.centre) == (num_sites == 3)
+    torch.testing.assert_close(noisy.log_weights(x), even.log_weights(x), rtol=0, atol=1e-12)
+    torch.testing.assert_close(noisy.class_probabilities(x), even.class_probabilities(x), rtol=0, atol=1e-12)
+    assert noisy.class_probabilities(x).std(0).max() > 1e-3
 
 
 @pytest.mark.parametrize("embedding", ["fourier", "legendre"])

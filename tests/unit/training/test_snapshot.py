@@ -41,6 +41,8 @@ def test_a_trial_resumed_after_any_epoch_goes_on_bit_for_bit(problem_of, dtype, 
         pre={"max_epoch": 2},
         gan=loud,
         retrain={"max_epoch": 2, "optimizer": {"name": optimizer}},
+        # Two, so that one resumption is in the middle of the critic's own epochs.
+        critic={"pretrain_epochs": 2},
     )
     state, phases = training.start(problem, {"fid": 0.0}), []
     resumed = through_json(problem, state)
@@ -52,9 +54,9 @@ def test_a_trial_resumed_after_any_epoch_goes_on_bit_for_bit(problem_of, dtype, 
         assert_equal(resumed, state)
         phases.append(report.phase)
         resumed = through_json(problem, resumed)
-    assert set(phases) == {"pre", "gan", "re"}
+    assert set(phases) == {"pre", "critic", "gan", "re"}
     assert resumed.status is state.status
-    assert resumed.seconds.keys() == {"pre", "gan", "re"}
+    assert resumed.seconds.keys() == {"pre", "critic", "gan", "re"}
 
 
 def test_a_state_in_the_middle_of_retraining_remembers_what_it_interrupts(problem_of):

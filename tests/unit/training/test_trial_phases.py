@@ -4,6 +4,7 @@ import torch
 from bmtune import training
 from bmtune.training import Status
 from bmtune.training import settle
+from bmtune.training.epoch import batches
 
 LOUD = {"optimizer": {"lr": 0.1}, "tolerance": 0.0}
 """A generator step that costs the classifier accuracy, and no tolerance of it."""
@@ -40,12 +41,49 @@ def test_classification_is_one_phase_and_counts_its_epochs(problem_of, run):
 
 def test_gan_pretrains_without_spending_its_budget(problem_of, run):
     state, reports = run(problem_of())
-    assert in_order(reports) == "pppggg"
-    assert [report.budget for report in reports] == [0, 0, 0, 1, 2, 3]
-    assert [report.eligible for report in reports] == [False] * 3 + [True] * 3
-    assert all(report.best_epoch is None for report in reports[:3])
+    assert in_order(reports) == "pppcggg"
+    assert [report.budget for report in reports] == [0, 0, 0, 0, 1, 2, 3]
+    assert [report.eligible for report in reports] == [False] * 4 + [True] * 3
+    assert all(report.best_epoch is None for report in reports[:4])
     assert state.budget == 3
     check_bookkeeping(reports, 3)
+
+
+@pytest.mark.parametrize("epochs", [0, 1, 3])
+def test_the_critic_alone_is_trained_for_exactly_its_epochs_before_the_game(problem_of, run, epochs):
+    state, reports = run(problem_of(critic={"pretrain_epochs": epochs}))
+    assert in_order(reports) == "ppp" + "c" * epochs + "ggg"
+    for report in of_phase(reports, "critic"):
+        assert report.metrics.keys() == {"train/d_loss", "train/grad_norm"}
+        assert report.metrics["train/grad_norm"] > 0
+        assert (report.budget, report.eligible, report.status) == (0, False, Status.RUNNING)
+        assert report.best_epoch is report.best_metrics is None
+    assert ("critic" in state.seconds) == ("critic" in state.epochs) == (epochs > 0)
+    check_bookkeeping(reports, 3)
+
+
+@pytest.mark.parametrize("loss", ["bce", "wgan-gp"])
+def test_the_phase_of_the_critic_trains_the_critic_alone(problem_of, loss):
+    problem = problem_of(critic={"pretrain_epochs": 3, "loss": {"name": loss}})
+    state = training.start(problem)
+    while state.phase == "pre":
+        state, _ = training.advance(problem, state)
+    cores, num_batches = [core.clone() for core in state.cores], len(list(batches(problem, "critic", 1)))
+    for epoch in (1, 2, 3):
+        assert state.phase == "critic"
+        later, _ = training.advance(problem, state)
+        assert all(torch.equal(before, after) for before, after in zip(cores, later.cores, strict=True))
+        assert later.players[0].optimizer.step == 0
+        assert not any(moment.any() for moment in later.players[0].optimizer.first)
+        moved = zip(state.players[1].params, later.players[1].params, strict=True)
+        *others, bias = [not torch.equal(before, after) for before, after in moved]
+        # The last bias takes no part in a difference of scores.
+        assert all(others)
+        assert bias or loss == "wgan-gp"
+        # One update a batch, whatever `steps` says of the game.
+        assert later.players[1].optimizer.step == epoch * num_batches
+        state = later
+    assert (state.phase, state.visit_epoch, state.budget) == ("gan", 0, 0)
 
 
 def test_the_last_pre_report_tells_what_the_gan_phase_starts_from(problem_of, run):
@@ -62,8 +100,8 @@ def test_the_last_pre_report_tells_what_the_gan_phase_starts_from(problem_of, ru
 
 def test_zero_tolerance_brings_retraining_before_the_epoch_counts(problem_of, run):
     _, reports = run(problem_of(gan=LOUD))
-    assert in_order(reports).startswith("pppgr")
-    broken = reports[3]
+    assert in_order(reports).startswith("pppcgr")
+    broken = reports[4]
     assert (broken.eligible, broken.budget, broken.status) == (False, 0, Status.RUNNING)
     assert "fid" in broken.metrics
     for before, report, after in zip(reports, reports[1:], [*reports[2:], None], strict=False):
@@ -88,14 +126,14 @@ def test_the_last_re_report_measures_the_cores_that_training_goes_on_with(proble
 def test_the_relative_rise_of_the_loss_can_be_what_is_watched(problem_of, run):
     fields = {"retrain_crit": "loss", "optimizer": {"lr": 1e-2}}
     _, patient = run(problem_of(gan={**fields, "tolerance": 1e6}))
-    assert in_order(patient) == "pppggg"
+    assert in_order(patient) == "pppcggg"
     goal = patient[2].metrics["start/loss"]
-    rise = patient[3].metrics["loss"] / goal - 1
+    rise = patient[4].metrics["loss"] / goal - 1
     assert rise > 0
     _, under = run(problem_of(gan={**fields, "tolerance": 0.99 * rise}))
     _, over = run(problem_of(gan={**fields, "tolerance": 1.01 * rise}))
-    assert in_order(under).startswith("pppgr")
-    assert in_order(over).startswith("pppgg")
+    assert in_order(under).startswith("pppcgr")
+    assert in_order(over).startswith("pppcgg")
 
 
 def test_retraining_stops_when_the_goal_is_reached_again(problem_of, run):
@@ -103,7 +141,8 @@ def test_retraining_stops_when_the_goal_is_reached_again(problem_of, run):
         problem_of(gan={**LOUD, "retrain_crit": "loss", "max_epoch": 2}, retrain={"max_epoch": 60, "patience": 60})
     )
     goal, visit = reports[2].metrics["start/loss"], []
-    for report in reports[4:]:
+    assert in_order(reports).startswith("pppcgr")
+    for report in reports[5:]:
         if report.phase == "gan":
             break
         visit.append(report)
@@ -116,9 +155,9 @@ def test_retraining_stops_when_the_goal_is_reached_again(problem_of, run):
 def test_retraining_ends_after_its_epochs_and_its_patience(problem_of, run):
     frozen = {"optimizer": {"name": "sgd", "lr": 1e-12}}
     _, reports = run(problem_of(gan={**LOUD, "max_epoch": 1}, retrain={"max_epoch": 5, "patience": 2, **frozen}))
-    assert in_order(reports) in ("pppgrrr", "pppgrrrr")
+    assert in_order(reports) in ("pppcgrrr", "pppcgrrrr")
     _, reports = run(problem_of(gan={**LOUD, "max_epoch": 1}, retrain={"max_epoch": 2, "patience": 9, **frozen}))
-    assert in_order(reports) == "pppgrr"
+    assert in_order(reports) == "pppcgrr"
 
 
 def test_an_epoch_that_stays_outside_the_tolerance_is_never_the_best(problem_of, run):
@@ -180,7 +219,7 @@ def test_an_ended_trial_trains_no_further_epoch(problem_of, run):
 def test_a_step_leaves_the_state_it_was_given_as_it_was(problem_of):
     problem = problem_of()
     state = training.start(problem)
-    for _ in range(4):
+    for _ in range(5):
         tensors, facts = training.to_checkpoint(state)
         before = {name: tensor.clone() for name, tensor in tensors.items()}
         later, _ = training.advance(problem, state)

@@ -5,7 +5,7 @@ import pytest
 from bmtune import training
 from bmtune.config.metrics import due
 from bmtune.training import Status
-from bmtune.training import trial
+from bmtune.training import settle
 
 
 def test_a_status_says_what_a_user_reads():
@@ -32,7 +32,7 @@ def test_patience_stops_a_trial_that_does_not_improve(problem_of, run, recipe):
 def test_a_gan_trial_goes_on_when_its_pretraining_lost_patience(problem_of, run):
     pre = {"optimizer": {"name": "sgd", "lr": 1e-30}, "max_epoch": 30, "patience": 2}
     state, reports = run(problem_of(pre=pre, gan={"max_epoch": 2}))
-    assert [report.phase for report in reports] == ["pre"] * 3 + ["gan"] * 2
+    assert [report.phase for report in reports] == ["pre"] * 3 + ["critic"] + ["gan"] * 2
     assert state.status is Status.FINISHED
 
 
@@ -50,7 +50,7 @@ def test_a_goal_ends_the_main_phase(problem_of, run):
 
 def test_a_goal_does_not_end_the_pretraining_of_a_gan_trial(problem_of, run):
     state, reports = run(problem_of(), goal={"acc": 0.0})
-    assert [report.phase for report in reports] == ["pre", "pre", "pre", "gan"]
+    assert [report.phase for report in reports] == ["pre", "pre", "pre", "critic", "gan"]
     assert state.status is Status.GOAL_REACHED
 
 
@@ -71,18 +71,26 @@ def test_sgd_at_a_huge_rate_never_raises(problem_of, run, recipe):
 
 
 @pytest.mark.parametrize("loss", ["bce", "wgan-gp"])
-@pytest.mark.parametrize("who", ["generator", "critic"])
-def test_a_game_that_leaves_the_numbers_is_a_status(problem_of, run, loss, who):
+@pytest.mark.parametrize(
+    ("who", "pretrain_epochs", "phase"),
+    [("generator", 1, "gan"), ("generator", 0, "gan"), ("critic", 1, "critic"), ("critic", 0, "gan")],
+)
+def test_a_game_that_leaves_the_numbers_is_a_status(problem_of, run, loss, who, pretrain_epochs, phase):
     broken = {"optimizer": {"name": "sgd", "lr": 1e38}}
     state, reports = run(
         problem_of(
             gan=broken if who == "generator" else {},
-            critic={"loss": {"name": loss}, **(broken if who == "critic" else {})},
+            critic={
+                "loss": {"name": loss},
+                "pretrain_epochs": pretrain_epochs,
+                **(broken if who == "critic" else {}),
+            },
         )
     )
-    assert state.status is Status.DIVERGED
-    assert reports[-1].phase == "gan"
+    assert state.status is reports[-1].status is Status.DIVERGED
+    assert (reports[-1].phase, reports[-1].epoch) == (phase, 1)
     assert reports[-1].budget == 0
+    assert not reports[-1].eligible
 
 
 def test_what_was_best_before_divergence_is_kept(problem_of):
@@ -101,11 +109,12 @@ class Spoiled:
 
     def __init__(self, name, value, at):
         self.name, self.value, self.at, self.calls, self.used = name, value, at, 0, 0
-        self.honest = trial.measure
+        self.honest = settle.measure
 
     def __call__(self, *arguments, **options):
         found = self.honest(*arguments, **options)
-        self.calls += 1
+        # The critic's own epochs measure nothing.
+        self.calls += bool(found)
         if self.at(self.calls) and self.name in found:
             found[self.name], self.used = self.value, self.used + 1
         return found
@@ -114,17 +123,17 @@ class Spoiled:
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_metric_that_is_not_finite_is_never_skipped_at_an_epoch(problem_of, run, monkeypatch, value):
     spoiled = Spoiled("fid", value, lambda call: call == 6)
-    monkeypatch.setattr(trial, "measure", spoiled)
+    monkeypatch.setattr(settle, "measure", spoiled)
     state, reports = run(problem_of())
     assert spoiled.used == 1
     assert state.status is Status.DIVERGED
-    assert [report.phase for report in reports] == ["pre", "pre", "pre", "gan", "gan"]
+    assert [report.phase for report in reports] == ["pre", "pre", "pre", "critic", "gan", "gan"]
     assert reports[-1].best_epoch == 1
 
 
 def test_a_start_of_the_gan_phase_that_is_not_finite_is_never_skipped(problem_of, run, monkeypatch):
     spoiled = Spoiled("fid", math.nan, lambda call: call == 4)
-    monkeypatch.setattr(trial, "measure", spoiled)
+    monkeypatch.setattr(settle, "measure", spoiled)
     state, reports = run(problem_of())
     assert spoiled.used == 1
     assert state.status is Status.DIVERGED
@@ -133,27 +142,27 @@ def test_a_start_of_the_gan_phase_that_is_not_finite_is_never_skipped(problem_of
 
 def test_a_retrained_epoch_that_is_not_finite_is_never_skipped(problem_of, run, monkeypatch):
     spoiled = Spoiled("fid", math.nan, lambda call: call == 7)
-    monkeypatch.setattr(trial, "measure", spoiled)
+    monkeypatch.setattr(settle, "measure", spoiled)
     state, reports = run(
         problem_of(
             gan={"optimizer": {"lr": 0.1}, "tolerance": 0.0}, retrain={"max_epoch": 1, "optimizer": {"lr": 1e-6}}
         )
     )
     assert spoiled.used == 1
-    assert [report.phase for report in reports] == ["pre", "pre", "pre", "gan", "re"]
+    assert [report.phase for report in reports] == ["pre", "pre", "pre", "critic", "gan", "re"]
     assert state.status is Status.DIVERGED
     assert not reports[-1].eligible
 
 
 def test_a_perfect_classifier_can_be_watched_by_its_loss(problem_of, run, monkeypatch):
     perfect = Spoiled("loss", 0.0, lambda call: call <= 5)
-    monkeypatch.setattr(trial, "measure", perfect)
+    monkeypatch.setattr(settle, "measure", perfect)
     state, reports = run(
         problem_of(gan={"retrain_crit": "loss", "tolerance": 1.0, "max_epoch": 2}, retrain={"max_epoch": 1})
     )
     assert perfect.used == 5
     # Equal to a goal of 0 is within the tolerance; anything above it is not.
-    assert [report.phase for report in reports] == ["pre", "pre", "pre", "gan", "gan", "re"]
+    assert [report.phase for report in reports] == ["pre", "pre", "pre", "critic", "gan", "gan", "re"]
     assert state.status is Status.FINISHED
 
 

@@ -40,7 +40,8 @@ def test_a_goal_is_reached_when_every_metric_is_at_least_as_good():
 
 
 def rules(**fields):
-    return PhaseRules(**{"max_epoch": 10, "patience": 3, "stop_crit": "loss", "metrics": (("loss", 1),), **fields})
+    given = {"max_epoch": 10, "patience": 3, "stop_crit": "loss", "metrics": (("loss", 1),), "watch_freq": 1}
+    return PhaseRules(**{**given, **fields})
 
 
 @pytest.mark.parametrize(
