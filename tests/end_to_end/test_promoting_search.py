@@ -26,18 +26,12 @@ Search = Callable[[SearchSpace, int], tuple[SearchOutcome, tuple[Record, ...]]]
 
 
 @pytest.fixture
-def search(ray_cluster: Any, fake_training: type[Any], listened: Any, tmp_path: Path) -> Search:
+def search(backend: Any, listened: Any, tmp_path: Path) -> Search:
     """Runs a search of the training that takes no time, so many trials at once."""
-    from bmtune.search.driver import Backend
     from bmtune.search.driver import run_search
-    from bmtune.search.trainable import BornTrial
-
-    class FakeTrial(BornTrial):
-        make_training = fake_training
 
     def run(space: SearchSpace, concurrent: int) -> tuple[SearchOutcome, tuple[Record, ...]]:
         space = replace(space, run=space.run.model_copy(update={"max_concurrent": concurrent}))
-        backend = Backend(FakeTrial, lambda config, cores: {"acc": 1.0})
         outcome = run_search(ResolvedSearch(space, tmp_path / "run", None, "hash"), listened, backend=backend)
         return outcome, read_records(outcome.run_folder / "records.jsonl").records
 
