@@ -17,7 +17,7 @@ def pack_key(problem: Problem, state: TrialState) -> str:
     """A text that is equal for trials whose next epochs can be one batched program.
 
     It holds all of the phase's configuration that is not marked as a lane's own, network, data, evaluation and device,
-    and the buckets of the bond and physical dimensions, in which padding at most doubles the work of either.
+    and the buckets of the bond and physical dimensions.
     """
     config = problem.config
     content = {
@@ -34,9 +34,16 @@ def pack_key(problem: Problem, state: TrialState) -> str:
 
 
 def bucket(size: int) -> int:
-    """The number of the bucket of a size; bucket k holds the sizes from 2^(k/2) to below 2^((k+1)/2)."""
+    """The number of the bucket of a size: k for sizes from 2^(k/2) to below 2^((k+1)/2); small ones share the first.
+
+    So padding never doubles the work of an axis, except for sizes at which a kernel takes longer to start than to run.
+    """
     # Sizes are whole: powers of two meet their bucket's lower end exactly, and no other size meets one.
-    return int(2 * log2(size))
+    return int(2 * log2(max(size, SMALL)))
+
+
+SMALL = 8
+"""Sizes up to this one cost about the same: alone, such a trial mostly waits for kernels to start."""
 
 
 def shared(model: BaseModel) -> dict[str, Any]:
