@@ -171,7 +171,8 @@ def test_a_time_budget_ends_a_search_and_what_was_reached_counts(
     assert isinstance(last, RunFinished)
     assert last.reason == "the time budget of 3600 s is over"
     counts = outcome.counts
-    assert 3 <= counts.total == counts.completed + counts.pruned + counts.failed < 10
+    # Of a hundred thousand trials, those that had a lane by then.
+    assert 3 <= counts.total == counts.completed + counts.pruned + counts.failed < 200
 
 
 class Interrupting:
@@ -214,7 +215,7 @@ def test_more_than_there_is_is_refused_at_once(
 
 
 def test_two_processors_a_trial_leave_room_for_one(run: Run, make_space: MakeSpace, listened: Any) -> None:
-    run(make_space(("trials: 8", "trials: 2"), ("budget:", "run: {cpus_per_trial: 2}\nbudget:")))
+    run(make_space(("trials: 8", "trials: 2"), ("budget:", "run: {cpus_per_trial: 2, pack: 1}\nbudget:")))
     order = [record.trial for record in listened.records if record.kind in ("trial_started", "trial_finished")]
     assert order == [0, 0, 1, 1]
 

@@ -130,9 +130,9 @@ def test_a_better_trial_takes_the_place_of_the_best(told, search_records):
 
 
 def test_a_trial_that_went_on_from_a_rung_takes_the_place_of_one_that_waits_there(told, search_records):
-    first, second = search_records[8], search_records[11]
+    first, second = search_records[9], search_records[12]
     records = [
-        *search_records[:8],
+        *search_records[:9],
         Rung(trial=0, rung=1, value=0.01, decision="pause"),
         Rung(trial=1, rung=1, value=0.001, decision="pause"),
         TrialPromoted(trial=0, rung=1, time=1.0),
@@ -162,5 +162,5 @@ def test_a_picture_beside_the_checkpoint_is_logged_with_its_epoch(told, tmp_path
     folder.mkdir(parents=True)
     (folder / "viz-gan-00002.png").write_bytes(b"png")
     logged = told()[0].runs[0].logged
-    assert logged[3][1]["gan/viz"] == b"png"
-    assert not any("gan/viz" in values for _, values in logged[:3])
+    assert logged[4][1]["gan/viz"] == b"png"
+    assert not any("gan/viz" in values for _, values in logged[:4])

@@ -4,7 +4,7 @@ import torch
 from bmtune import training
 from bmtune.born import BornMachine
 from bmtune.born import Chain
-from bmtune.training.recipes import base
+from bmtune.training import rows as training_rows
 from bmtune.training.seeds import derive
 
 LOUD = {"optimizer": {"lr": 0.1}, "tolerance": 0.0, "max_epoch": 2}
@@ -153,16 +153,14 @@ def test_seeds_differ_between_uses_and_trials():
     assert all(0 <= seed < 2**63 for seed in seeds)
 
 
-@pytest.mark.parametrize(
-    ("at_once", "rows"), [(1, [50] * 4 * 3), (12 * 190, [150, 50] * 3), (12 * 200, [200])], ids=["1", "3", "all"]
-)
-def test_the_embedding_of_several_batches_at_once_changes_no_number(problem_of, run, monkeypatch, at_once, rows):
+@pytest.mark.parametrize(("kept", "rows"), [(12 * 199, [50] * 4 * 3), (12 * 200, [200])], ids=["batches", "all"])
+def test_rows_that_are_embedded_once_and_kept_change_no_number(problem_of, run, monkeypatch, kept, rows):
     problem = problem_of("classification", born={"dtype": "float64"})
     num_train, num_numbers = len(problem.splits["train"].y), problem.chain.num_sites * problem.chain.physical_dim
     assert (num_train, num_numbers) == (200, 12)
     _, together = run(problem)
-    base.embedded_rows.cache_clear()
-    monkeypatch.setattr(base, "EMBEDDED_AT_ONCE", at_once)
+    training_rows.embedded_table.cache_clear()
+    monkeypatch.setattr(training_rows, "MAX_KEPT", kept)
     embedded, honest = [], Chain.features
     monkeypatch.setattr(Chain, "features", lambda chain, x: embedded.append(len(x)) or honest(chain, x))
     _, apart = run(problem)
