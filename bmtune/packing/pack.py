@@ -15,7 +15,6 @@ from bmtune.born import Cores
 from bmtune.config.metrics import without_picture
 from bmtune.evaluation.lanes import measure_lanes
 from bmtune.packing.engine import LaneEngine
-from bmtune.packing.key import pack_key
 from bmtune.packing.stack import stack_players
 from bmtune.packing.stack import stack_tensors
 from bmtune.packing.stack import unstack_players
@@ -55,7 +54,7 @@ def advance_lanes(lanes: Sequence[Lane]) -> list[tuple[TrialState, EpochReport]]
     Args:
         lanes: Trials with equal pack keys, none of which has ended.
     """
-    assert len({pack_key(*lane) for lane in lanes}) == 1, "trials of one pack have one key"
+    assert len({lane.state.phase for lane in lanes}) == 1, "trials of one pack are in one phase"
     if len(lanes) == 1:
         return [advance(*lanes[0])]
     began = perf_counter()
