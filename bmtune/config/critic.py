@@ -43,4 +43,4 @@ class CriticConfig(Config):
     steps: int = Field(5, ge=1)
     """Critic steps for one generator step."""
     pretrain_epochs: Annotated[int, Lane()] = Field(5, ge=0)
-    """Passes over the real rows in which only the critic is trained, before the first generator step."""
+    """Epochs of the phase `critic`: only the critic is trained, before the first generator step."""

@@ -128,7 +128,7 @@ class LiveProgress:
     def _row(self, trial: TrialProgress, metric: str, max_epochs: int, *, narrow: bool) -> list[str]:
         value = self._progress.value(trial)
         best = "-" if value is None else number(value)
-        # The epochs of a `pre` phase do not count towards the budget, so they have no "of how many".
+        # The epochs of `pre` and `critic` do not count towards the budget, so they have no "of how many".
         epoch = f"{trial.budget}/{max_epochs}" if trial.budget else str(trial.epoch or "-")
         if narrow:
             return [str(trial.trial), epoch, best]

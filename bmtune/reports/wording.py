@@ -21,8 +21,12 @@ def duration(seconds: float) -> str:
 
 
 def metrics(values: Mapping[str, float], first: str | None = None) -> str:
-    """`fid 3.02e-04, acc 0.9955`: validation values only, the metric called `first` before all others."""
-    names = sorted((name for name in values if "/" not in name), key=lambda name: name != first)
+    """`fid 3.02e-04, acc 0.9955`: validation values only, the metric called `first` before all others.
+
+    An epoch without any, as when the critic is trained alone, is told by its training losses: `train/d_loss 1.39`.
+    """
+    found = [name for name in values if "/" not in name] or [name for name in values if name.startswith("train/")]
+    names = sorted(found, key=lambda name: name != first)
     return ", ".join(f"{name} {number(values[name])}" for name in names)
 
 

@@ -155,7 +155,9 @@ def on_to_main(problem: Problem, state: TrialState, cores: Cores) -> tuple[Trial
     """
     main = problem.config.main_trainer
     found = measured(problem, main_phase(problem), cores, tuple(dict(main.metrics)), {})
-    goal: dict[str, float] = {main.retrain_crit: found[main.retrain_crit]} if isinstance(main, GANStyleConfig) else {}
+    # Cores that are not finite have no metrics, so that nothing is found here.
+    watched = main.retrain_crit if isinstance(main, GANStyleConfig) else None
+    goal: dict[str, float] = {name: value for name, value in found.items() if name == watched}
     state = entered(problem, replace(state, goal=goal), main_phase(problem), cores)
     return state, False, {f"start/{name}": value for name, value in found.items()}
 

@@ -74,6 +74,26 @@ def test_the_first_epoch_of_all_is_told_once_with_validation_metrics(log: Log):
     assert told == ["[    12 s] first epoch: trial 2, phase gan, fid 0.5, acc 0.5 in 0.25 s"]
 
 
+def test_an_epoch_without_validation_metrics_is_told_by_its_training_losses(log: Log):
+    told = {"train/d_loss": 1.25, "train/grad_norm": 0.5}
+    log.listener.on_record(
+        Epoch(
+            trial=3,
+            phase="critic",
+            epoch=1,
+            budget=0,
+            metrics=told,
+            seconds=0.25,
+            eligible=False,
+            best_epoch=None,
+            best_metrics=None,
+        )
+    )
+    assert log.lines[-1] == (
+        "[     0 s] first epoch: trial 3, phase critic, train/d_loss 1.25, train/grad_norm 0.5 in 0.25 s"
+    )
+
+
 def test_a_thousand_improving_epochs_are_a_few_lines(log: Log):
     for epoch in range(1, 1001):
         log.now += 0.01

@@ -40,6 +40,7 @@ SEARCH = [
     TrialStarted(trial=0, params={"born.bond_dim": 4}, seed=100, time=0.0),
     epoch(0, "pre", 1, train_loss=0.6, acc=0.8),
     TrialStarted(trial=1, params={"born.bond_dim": 6}, seed=101, time=0.0),
+    epoch(0, "critic", 1, train_d_loss=1.4),
     epoch(0, "gan", 1, train_g_loss=0.7, train_d_loss=1.3, fid=0.02),
     epoch(0, "re", 1, train_loss=0.3, acc=0.95),
     epoch(0, "gan", 2, train_g_loss=0.8, train_d_loss=1.2, fid=0.01),

@@ -8,6 +8,7 @@ from bmtune.evaluation.pictures import _figure
 from bmtune.evaluation.pictures import _png
 from bmtune.tracking import NullSink
 from bmtune.tracking import active_sink
+from bmtune.tracking import epoch_values
 
 
 class Run:
@@ -41,6 +42,15 @@ def test_values_go_to_the_run_that_the_user_began(user_run):
     assert user_run.defined["pre/train/loss"] == {"summary": "none", "step_metric": "pre/epoch"}
     assert user_run.defined["pre/valid/acc"] == {"step_metric": "pre/epoch"}
     assert user_run.defined["pre/epoch"] == {"summary": "none"}
+
+
+def test_the_curves_of_the_critic_alone_are_drawn_over_its_own_epochs(user_run):
+    active_sink().log(epoch_values("critic", 1, {"train/d_loss": 1.4, "train/grad_norm": 0.1}), 1)
+    assert user_run.defined == {
+        "critic/train/d_loss": {"summary": "none", "step_metric": "critic/epoch"},
+        "critic/train/grad_norm": {"summary": "none", "step_metric": "critic/epoch"},
+        "critic/epoch": {"summary": "none"},
+    }
 
 
 def test_a_picture_is_an_image_of_the_run(user_run):

@@ -67,20 +67,23 @@ def test_another_search_of_the_same_name_has_other_runs(told, search_records):
 
 def test_epochs_of_all_phases_are_steps_of_the_run(told):
     run = told()[0].runs[0]
-    assert [step for step, _ in run.logged] == [1, 2, 3, 4]
+    assert [step for step, _ in run.logged] == [1, 2, 3, 4, 5]
     assert run.logged[0][1] == {"pre/train/loss": 0.6, "pre/valid/acc": 0.8, "pre/epoch": 1}
-    assert run.logged[3][1] == {
+    assert run.logged[1][1] == {"critic/train/d_loss": 1.4, "critic/epoch": 1}
+    assert run.logged[4][1] == {
         "gan/train/g_loss": 0.8,
         "gan/train/d_loss": 1.2,
         "gan/valid/fid": 0.01,
         "gan/epoch": 2,
     }
     assert run.defined["gan/train/g_loss"]["summary"] == "none"
+    assert run.defined["critic/train/d_loss"] == {"summary": "none", "step_metric": "critic/epoch"}
 
 
 def test_the_end_of_a_trial_is_its_summary(told):
     first, second, third = told()[0].runs
     assert first.summary["pre/avg_epoch_time_s"] == 0.5
+    assert first.summary["critic/avg_epoch_time_s"] == 0.5
     assert first.summary["gan/avg_epoch_time_total_s"] == 0.75
     assert first.summary["gan/avg_epoch_time_no_retrain_s"] == 0.5
     assert (first.summary["value"], first.summary["best/fid"], first.summary["status"]) == (0.01, 0.01, "completed")
@@ -142,5 +145,5 @@ def test_a_picture_beside_the_checkpoint_is_logged_with_its_epoch(told, tmp_path
     folder.mkdir(parents=True)
     (folder / "viz-gan-00002.png").write_bytes(b"png")
     logged = told()[0].runs[0].logged
-    assert logged[3][1]["gan/viz"] == b"png"
-    assert not any("gan/viz" in values for _, values in logged[:3])
+    assert logged[4][1]["gan/viz"] == b"png"
+    assert not any("gan/viz" in values for _, values in logged[:4])

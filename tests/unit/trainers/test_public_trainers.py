@@ -23,6 +23,7 @@ from bmtune.config import TrialConfig
 from bmtune.config.data import DataConfig
 from bmtune.errors import ConfigError
 from bmtune.errors import DataError
+from bmtune.tracking import NullSink
 from bmtune.trainers import course
 
 KINDS = pytest.mark.parametrize("kind", ["pre", "re", "gen", "adv", "gan"])
@@ -162,18 +163,19 @@ def test_nothing_is_written_unless_asked(kind):
 
 @pytest.mark.parametrize(("kind", "goal"), [("pre", {"acc": 0.5}), ("gen", {"genloss": 50.0}), ("gan", {"fid": 50.0})])
 def test_a_goal_ends_training_early(kind, goal, monkeypatch):
-    epochs = []
+    phases = []
     honest = course.advance
-    monkeypatch.setattr(course, "advance", lambda *given: epochs.append(1) or honest(*given))
+    monkeypatch.setattr(course, "advance", lambda problem, state: phases.append(state.phase) or honest(problem, state))
+    prepared = ["critic"] if kind == "gan" else []
 
     def trained(goal):
-        epochs.clear()
+        phases.clear()
         cfg, data, bm = parts(max_epoch=5, patience=5)
         trainer_of(kind, bm, cfg, data).train(goal)
-        return len(epochs)
+        return list(phases)
 
-    assert trained(goal) == 1
-    assert trained({name: 1e9 if name == "acc" else -1e9 for name in goal}) == 5
+    assert trained(goal) == [*prepared, kind]
+    assert trained({name: 1e9 if name == "acc" else -1e9 for name in goal}) == [*prepared, *[kind] * 5]
 
 
 @KINDS
@@ -239,6 +241,32 @@ def test_the_critic_that_is_handed_over_is_the_one_that_is_played_against():
 
     assert torch.equal(centre(0), centre(0))
     assert not torch.equal(centre(0), centre(1))
+
+
+def test_the_critic_that_is_handed_over_is_trained_alone_first_under_names_of_its_own(monkeypatch):
+    heard = Heard()
+    monkeypatch.setattr(course, "active_sink", lambda: heard)
+    cfg, data, bm = parts(max_epoch=2, save=True)
+    trainer_of("gan", bm, cfg, data).train()
+    epochs = [sorted(name for name in values if name.endswith("/epoch")) for values in heard.logged]
+    assert epochs == [["critic/epoch"], ["gan/epoch"], ["gan/epoch"]]
+    assert heard.logged[0].keys() == {"critic/train/d_loss", "critic/train/grad_norm", "critic/epoch"}
+    times = {f"gan/avg_epoch_time_{which}_s" for which in ("total", "no_retrain")} | {"critic/avg_epoch_time_s"}
+    assert {name for name in heard.told if "avg_epoch_time" in name} == times
+    assert set(read_checkpoint(Path("outputs/trial/models/gan"))[1]["timings"]) == times
+
+
+class Heard(NullSink):
+    """A sink that keeps what it takes."""
+
+    def __init__(self):
+        self.logged, self.told = [], {}
+
+    def log(self, values, step):
+        self.logged.append(dict(values))
+
+    def summary(self, values):
+        self.told.update(values)
 
 
 def test_the_goal_of_retraining_is_what_was_handed_over_or_else_measured():

@@ -139,8 +139,9 @@ def test_nothing_is_left_by_states_that_are_not_fresh(trial_of):
         assert training.pre_result(problem, state) is None
 
 
-def test_a_start_that_is_not_finite_is_a_trial_that_diverged(trial_of):
-    problem = trial_of("generative")
+@pytest.mark.parametrize("recipe", MAIN)
+def test_a_start_that_is_not_finite_is_a_trial_that_diverged(trial_of, recipe):
+    problem = trial_of(recipe)
     given = training.pre_result(problem, pretrained(problem)[0])
     broken = given._replace(cores=given.cores._replace(centre=given.cores.centre * float("nan")))
     state, metrics = training.with_pre_result(problem, broken)
