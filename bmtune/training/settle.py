@@ -157,7 +157,7 @@ def on_to_main(problem: Problem, state: TrialState, cores: Cores) -> tuple[Trial
     found = measured(problem, main_phase(problem), cores, tuple(dict(main.metrics)), {})
     # Cores that are not finite have no metrics, so that nothing is found here.
     watched = main.retrain_crit if isinstance(main, GANStyleConfig) else None
-    goal = {name: value for name, value in found.items() if name == watched}
+    goal: dict[str, float] = {name: value for name, value in found.items() if name == watched}
     state = entered(problem, replace(state, goal=goal), main_phase(problem), cores)
     return state, False, {f"start/{name}": value for name, value in found.items()}
 
