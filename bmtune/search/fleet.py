@@ -15,6 +15,7 @@ from ray.exceptions import RayActorError
 from bmtune.errors import ResourceError
 from bmtune.search.host import Heard
 from bmtune.search.host import Host
+from bmtune.search.packs import DeviceLostError
 from bmtune.search.packs import Packing
 from bmtune.search.plan import HostPlan
 from bmtune.search.rounds import Command
@@ -133,6 +134,7 @@ class Fleet:
 
         Raises:
             ResourceError: No host can be started.
+            Exception: A host trains no more for a reason that no other host would mend.
         """
         self._send()
         answers = {berth.answer: berth for berth in self._berths}
@@ -154,8 +156,8 @@ class Fleet:
     def _answered(self, berth: _Berth) -> Iterator[Heard | Lost]:
         try:
             found = ray.get(berth.answer)
-        # Whatever a host raises, it trains no more: exceptions of trials are in their reports.
-        except Exception as error:
+        # Exceptions of trials are in their reports, and any other one is a mistake of ours, which ends the search.
+        except (RayActorError, DeviceLostError) as error:
             yield from self._replace(berth, error)
             return
         self._failed_starts = 0
