@@ -29,8 +29,8 @@ from bmtune.search.trainable import REPORT
 SEAM: Any = _tune_controller
 """The module of Tune's controller, whose names are private to Ray and have no types."""
 
-TESTED = ((2, 55), (2, 60))
-"""First and last version of Ray that the contract tests were run with."""
+TESTED = (2, 60)
+"""The version of Ray that the contract tests were run with: what is private may be otherwise in any other."""
 
 SUSPECT_AFTER = 2
 """Hosts that ended with a trial until it is taken for the reason: one may be killed by anybody."""
@@ -311,9 +311,8 @@ with models to export, and ours has none of them."""
 def seam_holds() -> str | None:
     """Why Tune's trials cannot become lanes here, in words for a message; None where they can."""
     version = tuple(int(part) for part in re.findall(r"\d+", ray.__version__)[:2])
-    if not TESTED[0] <= version <= TESTED[1]:
-        first, last = (".".join(map(str, entry)) for entry in TESTED)
-        return f"Ray is version {ray.__version__}, and versions {first} to {last} were tested"
+    if version != TESTED:
+        return f"Ray is version {ray.__version__}, and version {TESTED[0]}.{TESTED[1]} was tested"
     try:
         return _difference()
     except (AttributeError, OSError, TypeError) as error:
