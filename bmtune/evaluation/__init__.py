@@ -9,11 +9,13 @@ from bmtune.evaluation.measure import measure
 from bmtune.evaluation.measure import real_rows
 from bmtune.evaluation.outliers import outlier_flags
 from bmtune.evaluation.robustness import robustness_metrics
+from bmtune.evaluation.samples import SAMPLED
 from bmtune.evaluation.samples import RealRows
 from bmtune.evaluation.samples import draw_samples
 from bmtune.evaluation.samples import sample_metrics
 
 __all__ = [
+    "SAMPLED",
     "RealRows",
     "draw_samples",
     "frechet_distance",

@@ -26,6 +26,7 @@ from bmtune.training.epoch import batches
 from bmtune.training.epoch import train_epoch
 from bmtune.training.player import Players
 from bmtune.training.recipes import cores_of
+from bmtune.training.rows import compared_rows
 from bmtune.training.seeds import derive
 from bmtune.training.settle import Trained
 from bmtune.training.settle import settle
@@ -134,7 +135,8 @@ def _measured(
             derive(lanes[member].problem.config.seed_of(lanes[member].state.phase), "evaluate") for member in members
         ]
         valid, config = common.splits["valid"], common.config.evaluation
-        values = measure_lanes(names, common.chain, chosen, valid, config, seeds=seeds)
+        real = compared_rows(common, names)
+        values = measure_lanes(names, common.chain, chosen, valid, config, seeds=seeds, real=real)
         for member, metrics in zip(members, values, strict=True):
             if finite[member] and all(map(isfinite, losses[member].values())):
                 found[member] = metrics

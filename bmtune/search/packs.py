@@ -10,6 +10,7 @@ from typing import TypeVar
 import torch
 
 from bmtune.errors import ResourceError
+from bmtune.packing import ran_out
 from bmtune.packing import split
 from bmtune.search.trial_run import Training
 from bmtune.training import EpochReport
@@ -102,7 +103,7 @@ class Packs:
         except Exception as error:
             if _is_lost(error):
                 raise DeviceLostError(str(error)) from error
-            full = is_out_of_memory(error)
+            full = ran_out(error)
             if len(pack) == 1:
                 return [_alone_too_large(error) if full else error]
             parts = 2 if full else len(pack)
@@ -119,15 +120,8 @@ def _split(members: Sequence[Training], width: int) -> list[list[Training]]:
     return [list(part) for part in split(members, width)]
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether the host or the device had no memory left; the allocator of the CPU says so in words only."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
-
-
 def _is_lost(error: Exception) -> bool:
-    return isinstance(error, RuntimeError) and not is_out_of_memory(error) and "CUDA error" in str(error)
+    return isinstance(error, RuntimeError) and not ran_out(error) and "CUDA error" in str(error)
 
 
 def _alone_too_large(error: Exception) -> MemoryError:

@@ -107,7 +107,11 @@ class Rounds:
     def _begun(self, lane: _Lane) -> bool:
         """Whether a lane has begun to train; one whose pre-training another lane does for it waits."""
         if lane.asks and lane.share is not None:
-            begun = lane.share.begin()
+            try:
+                begun = lane.share.begin()
+            except Exception as error:
+                self._fail(lane.number, error)
+                return False
             lane.asks = begun == "wait"
             lane.log.begin(begun if isinstance(begun, PretrainingShared) else None, lane.share.take_notices())
         return not lane.asks
@@ -132,7 +136,8 @@ class Rounds:
         Args:
             between: Called before each pack, to apply the commands that came meanwhile.
         """
-        working = {id(lane.training): lane for lane in self._lanes.values() if not lane.idle and self._begun(lane)}
+        ready = [lane for lane in list(self._lanes.values()) if not lane.idle and self._begun(lane)]
+        working = {id(lane.training): lane for lane in ready}
         for pack in self._packs.group([lane.training for lane in working.values()]):
             between()
             # A lane that was stopped meanwhile has left; one that was started meanwhile joins the next round.

@@ -1,5 +1,6 @@
 """`study.db`: the study as SQLite for dashboards, written behind the search and never read by it."""
 
+import copy
 import queue
 import threading
 from collections.abc import Sequence
@@ -14,6 +15,10 @@ from bmtune.records import TrialFinished
 from bmtune.search.state import SearchState
 
 STUDY_FILE = "study.db"
+
+MOST_STEPS = 25
+"""Values of a trial that the file holds. Optuna takes a millisecond for each, of the process that drives the search:
+those of 256 trials of 100 epochs took it as long as all else. The records hold all."""
 
 
 class StudyView:
@@ -49,7 +54,7 @@ class StudyView:
             trials = self._waiting.get()
             study = _create(path, self._state, facts)
             while trials is not None:
-                study.add_trials(trials)
+                study.add_trials([_shown(trial) for trial in trials])
                 trials = self._waiting.get()
         except Exception as error:
             self._error = error
@@ -59,7 +64,18 @@ def rebuild(path: Path, state: SearchState) -> None:
     """Writes the file anew from a state, for instance from replayed records."""
     path.unlink(missing_ok=True)
     study = _create(path, state, _facts(state))
-    study.add_trials([trial for trial in state.study.get_trials(deepcopy=False) if trial.state.is_finished()])
+    study.add_trials([_shown(trial) for trial in state.study.get_trials(deepcopy=False) if trial.state.is_finished()])
+
+
+def _shown(trial: FrozenTrial) -> FrozenTrial:
+    """A trial with at most `MOST_STEPS` of its values: the first, the last, and others in equal distances."""
+    steps = sorted(trial.intermediate_values)
+    if len(steps) <= MOST_STEPS:
+        return trial
+    chosen = {steps[round(index * (len(steps) - 1) / (MOST_STEPS - 1))] for index in range(MOST_STEPS)}
+    shown = copy.copy(trial)
+    shown.intermediate_values = {step: trial.intermediate_values[step] for step in sorted(chosen)}
+    return shown
 
 
 def _create(path: Path, state: SearchState, facts: dict[str, str]) -> optuna.Study:

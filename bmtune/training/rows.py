@@ -4,6 +4,7 @@ Notation: `R` rows, `B` rows of a batch, `N` sites, `d` physical dimension. Numb
 for each axis of trials.
 """
 
+from collections.abc import Iterable
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -12,6 +13,8 @@ from torch import Tensor
 
 from bmtune.born import Chain
 from bmtune.data import row_order
+from bmtune.evaluation import SAMPLED
+from bmtune.evaluation import RealRows
 from bmtune.training.problem import Problem
 
 MAX_KEPT = 1 << 23
@@ -42,3 +45,17 @@ def embedded(problem: Problem, chosen: Tensor) -> tuple[Tensor, Tensor]:
 def embedded_table(chain: Chain, x: Tensor) -> Tensor:
     """All rows embedded, one after the other: (R, N * d)."""
     return chain.features(x).movedim(-1, 0).flatten(1).contiguous()
+
+
+def compared_rows(problem: Problem, names: Iterable[str]) -> RealRows | None:
+    """The validation rows as samples are compared with them; None where no metric among the names needs samples."""
+    if not set(SAMPLED).intersection(names):
+        return None
+    valid, chain = problem.splits["valid"], problem.chain
+    return _real_rows(valid.x, valid.y, chain.num_classes, chain.embedding.data_interval, problem.device)
+
+
+@lru_cache(maxsize=4)
+def _real_rows(x: Tensor, y: Tensor, num_classes: int, interval: tuple[float, float], device: torch.device) -> RealRows:
+    """Found once for all epochs and trials on these rows: their neighbours among themselves depend on no model."""
+    return RealRows(x, y, num_classes, interval, device)

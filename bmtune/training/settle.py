@@ -17,6 +17,7 @@ from bmtune.training.engine import SoloEngine
 from bmtune.training.player import Players
 from bmtune.training.problem import Problem
 from bmtune.training.recipes import PHASES
+from bmtune.training.rows import compared_rows
 from bmtune.training.seeds import derive
 from bmtune.training.state import EpochReport
 from bmtune.training.state import TrialState
@@ -71,7 +72,8 @@ def measured(
     # The same uniforms at every epoch: epochs are compared on equal draws.
     seed = derive(problem.config.seed_of(phase), "evaluate")
     valid, config = problem.splits["valid"], problem.config.evaluation
-    return measure(without_picture(names), problem.chain, cores, valid, config, seed=seed)
+    real = compared_rows(problem, names)
+    return measure(without_picture(names), problem.chain, cores, valid, config, seed=seed, real=real)
 
 
 def finite_cores(cores: Cores) -> bool:
@@ -103,7 +105,7 @@ def settle(
         state, eligible = _after_gan(problem, state, metrics)
     else:
         state, eligible, extra = _after_epoch(problem, state, metrics)
-        if not is_finite(state, extra):
+        if state.phase != phase and not is_finite(state, extra):
             state, eligible = replace(state, status=Status.DIVERGED), False
     seconds = spent()
     state = replace(state, seconds={**state.seconds, phase: state.seconds.get(phase, 0.0) + seconds})

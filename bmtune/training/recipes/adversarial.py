@@ -20,6 +20,7 @@ from bmtune.born import Cores
 from bmtune.born import log_weights
 from bmtune.config.adversarial import AdversarialConfig
 from bmtune.config.adversarial import TradesLoss
+from bmtune.config.lanes import SECTIONS
 from bmtune.data import class_batches
 from bmtune.objectives import brier_rows
 from bmtune.objectives import divergence_rows
@@ -86,7 +87,7 @@ class Adversarial:
         return Step((engine.update(problem, f"{_SECTION}.optimizer", born, grads),), {"train/loss": value}, grads)
 
 
-_SECTION = "trainer.adversarial"
+_SECTION = SECTIONS["adv"]
 _WEIGHTS = {"pgd-at": "clean_weight", "trades": "beta"}
 
 

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from bmtune.born import Cores
 from bmtune.born import log_weights
+from bmtune.config.lanes import SECTIONS
+from bmtune.config.paths import get
 from bmtune.config.training import ClassificationConfig
 from bmtune.objectives import brier
 from bmtune.objectives import class_nll
@@ -34,13 +36,9 @@ class Classification:
     def __init__(self, stage: Literal["pre", "re"]) -> None:
         self.stage = stage
 
-    @property
-    def _optimizer(self) -> str:
-        return "trainer.classification.optimizer" if self.stage == "pre" else "trainer.ganstyle.retrain.optimizer"
-
     def _config(self, problem: Problem) -> ClassificationConfig:
-        trainer = problem.config.trainer
-        return trainer.classification if self.stage == "pre" else trainer.ganstyle.retrain
+        section: ClassificationConfig = get(problem.config, SECTIONS[self.stage])
+        return section
 
     def rules(self, problem: Problem) -> PhaseRules:
         """See `Recipe.rules`."""
@@ -64,5 +62,5 @@ class Classification:
 
         (born,) = players
         value, grads = engine.value_and_grad(loss, born, *embedded(problem, *batch))
-        trained = engine.update(problem, self._optimizer, born, grads)
+        trained = engine.update(problem, f"{SECTIONS[self.stage]}.optimizer", born, grads)
         return Step((trained,), {"train/loss": value}, grads)

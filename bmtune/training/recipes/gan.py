@@ -14,6 +14,7 @@ from torch import Tensor
 from bmtune.born import Cores
 from bmtune.born import sample
 from bmtune.config.critic import WassersteinGradientPenalty
+from bmtune.config.lanes import SECTIONS
 from bmtune.critics import critic_scores
 from bmtune.critics import start_critic
 from bmtune.data import discrimination_batches
@@ -94,7 +95,7 @@ class CriticStart(GanStyle):
         return Step((born, critic), {"train/d_loss": told}, grads)
 
 
-_SECTION = "trainer.ganstyle"
+_SECTION = SECTIONS["gan"]
 
 
 def critic_step(

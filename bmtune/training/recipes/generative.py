@@ -11,6 +11,7 @@ from bmtune.born import BornMachine
 from bmtune.born import Cores
 from bmtune.born import log_partitions
 from bmtune.born import log_weights
+from bmtune.config.lanes import SECTIONS
 from bmtune.data import class_batches
 from bmtune.objectives import joint_nll
 from bmtune.objectives import mixed_nll
@@ -71,7 +72,7 @@ class Generative:
         return Step((moved, held), {"train/loss": value}, grads)
 
 
-_SECTION = "trainer.generative"
+_SECTION = SECTIONS["gen"]
 
 
 def _rescaled(problem: Problem) -> Callable[..., Params]:

@@ -6,6 +6,7 @@ import optuna
 import pytest
 
 from bmtune.config.space import SearchSpace
+from bmtune.records import Epoch
 from bmtune.records import read_records
 from bmtune.search.conduct import begin_trial
 from bmtune.search.conduct import end_trial
@@ -48,3 +49,33 @@ def test_a_view_that_cannot_be_written_says_so_at_the_end(
     view = StudyView(tmp_path / "nowhere" / "study.db", state)
     with pytest.raises(OSError, match=r"study\.db could not be written"):
         view.close()
+
+
+def test_a_long_trial_is_shown_by_values_from_its_first_to_its_last_in_equal_distances(
+    make_space: Callable[..., SearchSpace], open_ledger: Callable[..., Ledger], tmp_path: Path
+) -> None:
+    state = open_ledger(make_space()).state
+    with closing(StudyView(tmp_path / "study.db", state)) as view:
+        ledger = open_ledger(state, view)
+        for trial, epochs in ((0, 25), (1, 97)):
+            begin_trial(ledger)
+            for number in range(1, epochs + 1):
+                ledger.record(
+                    Epoch(
+                        trial=trial,
+                        phase="pre",
+                        epoch=number,
+                        budget=number,
+                        metrics={"loss": 1 / number},
+                        seconds=0.1,
+                        eligible=True,
+                        best_epoch=number,
+                        best_metrics={"loss": 1 / number},
+                    )
+                )
+            end_trial(ledger, trial, "completed", "done")
+    _, trials = read(tmp_path / "study.db")  # type: ignore[misc]
+    assert [list(trial[3]) for trial in trials] == [list(range(1, 26)), list(range(1, 98, 4))]
+    assert trials[1][3][97] == pytest.approx(1 / 97)
+    # The study that proposals are made from has them all.
+    assert list(state.study.trials[1].intermediate_values) == list(range(1, 98))
