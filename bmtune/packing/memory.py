@@ -1,5 +1,6 @@
 """Memory of a device: what is free, and what a piece of work takes at its peak."""
 
+import os
 import re
 import weakref
 from contextlib import ExitStack
@@ -30,6 +31,19 @@ def free_bytes(device: torch.device) -> int | None:
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     found = [size for size in (_available(), _left_in_group()) if size is not None]
     return min(found) if found else None
+
+
+def share_of_machine(device: torch.device) -> float:
+    """The part of a device's memory that is this process's: a GPU has one owner, a machine may have several hosts.
+
+    Hosts divide the memory of a machine as they divide its processors. (Where there are fewer hosts than there is room
+    for, some of it is not used.)
+    """
+    if device.type != "cpu":
+        return 1.0
+    known = hasattr(os, "sched_getaffinity")
+    processors = len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
+    return min(1.0, torch.get_num_threads() / processors)
 
 
 def _available() -> int | None:
@@ -73,11 +87,17 @@ class Peak:
         bytes: The peak so far. On a CPU it is that of live tensors with what the allocator adds to it.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        """A measurement on a device."""
+    def __init__(self, device: torch.device, limit: int | None = None) -> None:
+        """A measurement on a device.
+
+        Args:
+            device: Where the tensors are.
+            limit: On a CPU, what passes this many bytes ends with `MemoryError`: the system would promise the memory
+                and then end some process. A GPU refuses by itself.
+        """
         self._device = device
         self._before = 0
-        self._live, self._watched = _LiveTensors(), ExitStack()
+        self._live, self._watched = _LiveTensors(limit), ExitStack()
         self._after: int | None = None
 
     @property
@@ -113,8 +133,9 @@ class _LiveTensors(TorchDispatchMode):
     Hooks on what is saved for the backward pass would do too, but not inside `torch.func.grad`, which some losses use.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int | None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._limit = limit
         self.peak = 0
         self._now = 0
         self._sizes: dict[int, int] = {}
@@ -135,6 +156,8 @@ class _LiveTensors(TorchDispatchMode):
         self._now += storage.nbytes()
         self.peak = max(self.peak, self._now)
         weakref.finalize(storage, self._died, number)
+        if self._limit is not None and ALLOCATOR * self._now > self._limit:
+            raise MemoryError(f"{round(ALLOCATOR * self._now)} bytes are more than the {self._limit} that are free")
 
     def _died(self, number: int) -> None:
         self._now -= self._sizes.pop(number)

@@ -7,6 +7,7 @@ from bmtune.packing.memory import Peak
 from bmtune.packing.memory import asked_bytes
 from bmtune.packing.memory import free_bytes
 from bmtune.packing.memory import ran_out
+from bmtune.packing.memory import share_of_machine
 
 CPU = torch.device("cpu")
 SIZE = 1000
@@ -100,3 +101,29 @@ def test_a_limit_of_a_container_counts(tmp_path, monkeypatch):
     assert free_bytes(CPU) == 400
     (tmp_path / "memory.max").write_text("max\n")
     assert free_bytes(CPU) != 400
+
+
+def test_work_that_passes_the_limit_ends_at_once_and_not_with_the_process():
+    made = []
+
+    def work():
+        while True:
+            made.append(torch.ones(SIZE))
+
+    with (
+        Peak(CPU, limit=round(3.5 * ALLOCATOR * BYTES)) as peak,
+        pytest.raises(MemoryError, match="more than") as caught,
+    ):
+        work()
+    assert ran_out(caught.value)
+    assert len(made) == 3
+    assert peak.bytes == round(4 * ALLOCATOR * BYTES)
+
+
+def test_hosts_divide_the_memory_of_a_machine_as_its_processors(monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1, 5, 6}, raising=False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    assert share_of_machine(CPU) == 0.25
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    assert share_of_machine(CPU) == 1.0
+    assert share_of_machine(torch.device("cuda")) == 1.0
