@@ -25,6 +25,7 @@ from bmtune.training import from_checkpoint
 from bmtune.training import main_best
 from bmtune.training import make_problem
 from bmtune.training import pre_determined_by
+from bmtune.training import pre_pictures
 from bmtune.training import pre_result
 from bmtune.training import start
 from bmtune.training import test_metrics
@@ -94,6 +95,10 @@ class SoloTraining:
             return None
         self.lane = self.lane._replace(state=state)
         return metrics
+
+    def pre_pictures(self, result: Pretrained) -> dict[str, bytes]:
+        """See `Pretraining.pre_pictures`."""
+        return pre_pictures(self.lane.problem, result)
 
 
 class Together:
