@@ -1,15 +1,20 @@
 """Memory of a device: what is free, and what a piece of work takes at its peak."""
 
+import ctypes
 import os
 import re
+import tempfile
 import weakref
+from collections.abc import Iterator
 from contextlib import ExitStack
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 from typing import Self
 
 import torch
+from filelock import FileLock
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
@@ -19,6 +24,9 @@ CGROUP = Path("/sys/fs/cgroup")
 
 ALLOCATOR = 1.5
 """Memory that a process grows by on a CPU, as a multiple of its live tensors: measured 1.2 to 1.7 at 200 to 700 MB."""
+
+RESERVE = 0.06
+"""Part of a machine's memory that counts as taken: where less than 5 % is free, Ray ends processes."""
 
 _UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
@@ -46,12 +54,41 @@ def share_of_machine(device: torch.device) -> float:
     return min(1.0, torch.get_num_threads() / processors)
 
 
+@contextmanager
+def whole_machine(device: torch.device) -> Iterator[None]:
+    """Within it, no other process of this user that asks for the same does so; a GPU has one owner anyway."""
+    if device.type != "cpu":
+        yield
+        return
+    with FileLock(Path(tempfile.gettempdir(), f"bmtune-memory-{os.getuid()}.lock")), given_back(device):
+        give_back()
+        yield
+
+
+@contextmanager
+def given_back(device: torch.device) -> Iterator[None]:
+    """After it, what the allocator of a CPU holds and no tensor uses is the system's again."""
+    try:
+        yield
+    finally:
+        if device.type == "cpu":
+            give_back()
+
+
+def give_back() -> None:
+    """Returns memory that no tensor uses to the system, where its allocator (glibc) can: blocks of megabytes stay."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def _available() -> int | None:
     """What the kernel could hand out without swapping."""
     if not MEMINFO.is_file():
         return None
-    found = re.search(r"^MemAvailable:\s+(\d+) kB", MEMINFO.read_text(), re.MULTILINE)
-    return int(found[1]) * 1024 if found else None
+    text = MEMINFO.read_text()
+    free, total = (re.search(rf"^{name}:\s+(\d+) kB", text, re.MULTILINE) for name in ("MemAvailable", "MemTotal"))
+    return max(0, round(1024 * (int(free[1]) - RESERVE * int(total[1])))) if free and total else None
 
 
 def _left_in_group() -> int | None:
@@ -64,7 +101,8 @@ def _left_in_group() -> int | None:
         return None
     # Files that were read stay in memory until it is needed, and count as used.
     idle = re.search(r"^inactive_file (\d+)", stat.read_text(), re.MULTILINE)
-    return max(0, int(most) - int(current.read_text()) + (int(idle[1]) if idle else 0))
+    taken = int(current.read_text()) - (int(idle[1]) if idle else 0)
+    return max(0, round((1 - RESERVE) * int(most)) - taken)
 
 
 def ran_out(error: BaseException) -> bool:

@@ -5,6 +5,8 @@ The measured numbers are remembered, not the choice: memory that is free changes
 
 from collections.abc import Callable
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from contextlib import nullcontext
 from itertools import cycle
 from itertools import islice
 from itertools import pairwise
@@ -20,8 +22,10 @@ from bmtune.packing.key import pack_key
 from bmtune.packing.memory import Peak
 from bmtune.packing.memory import asked_bytes
 from bmtune.packing.memory import free_bytes
+from bmtune.packing.memory import given_back
 from bmtune.packing.memory import ran_out
 from bmtune.packing.memory import share_of_machine
+from bmtune.packing.memory import whole_machine
 from bmtune.packing.pack import Lane
 from bmtune.packing.rehearsal import rest_of_epoch
 from bmtune.packing.rehearsal import steps
@@ -146,20 +150,41 @@ class Widths:
             LaneTooBigError: Not even one lane fits into memory.
         """
         device = lanes[0].problem.device
-        free, share = self._free(device), self._share(device)
-        if len(lanes) == 1 and surely_fit(lanes, free):
+        small = surely_fit(lanes, self._free(device))
+        if len(lanes) == 1 and small:
             return 1
         key = pack_key(*lanes[0])
         if key not in self._measured:
             self._measured[key] = self._files.read(key, device)
         if self._wider(key, len(lanes), device):
             worth = self._is_worth(key, lanes)
-            if not (worth or self._measured[key]) and surely_fit(lanes, free):
+            if not (worth or self._measured[key]) and small:
                 return min(DEFAULT, len(lanes))
             if worth or not self._measured[key]:
-                self._measure_wider(key, lanes, len(lanes) if worth else 1)
-        measured = self._measured[key]
+                with nullcontext() if small else whole_machine(device):
+                    self._measure_wider(key, lanes, len(lanes) if worth else 1)
+        return min(self._best(key, device), len(lanes))
+
+    def turn(self, lanes: Sequence[Lane]) -> AbstractContextManager[object]:
+        """To be held while a pack is advanced: one that takes more than its share waits for others that do."""
+        device = lanes[0].problem.device
+        free = self._free(device)
+        if surely_fit(lanes, free):
+            return nullcontext()
+        measured = self._measured.get(pack_key(*lanes[0]))
+        each = max(entry.bytes / entry.width for entry in measured) if measured else 0.0
+        fits = _fits(len(lanes) * each, free, self._share(device))
+        return given_back(device) if fits else whole_machine(device)
+
+    def _best(self, key: str, device: torch.device) -> int:
+        """The width that is best as far as is known and that fits, whatever the number of lanes."""
+        measured, share, free = self._measured[key], self._share(device), self._free(device)
         best = best_width(measured, free, share)
+        if isinstance(best, TooBig):
+            # Another process may have its turn just now.
+            with whole_machine(device):
+                free = self._free(device)
+            best = best_width(measured, free, share)
         if isinstance(best, TooBig):
             raise LaneTooBigError(best.bytes, free)
         if best == measured[-1].width and not settled(measured) and key not in self._too_wide:
@@ -167,7 +192,7 @@ class Widths:
             each = measured[-1].bytes / measured[-1].width
             room = DEFAULT if free is None or not each else int(SHARE * share * free / each)
             best = max(best, min(DEFAULT, room))
-        return min(best, len(lanes))
+        return best
 
     def _wider(self, key: str, num_lanes: int, device: torch.device) -> int | None:
         """The next width to measure; None where no wider one is needed, possible or promising."""
@@ -193,6 +218,8 @@ class Widths:
     def _measure_wider(self, key: str, lanes: Sequence[Lane], most: int) -> None:
         """Measures wider and wider packs, until one holds `most` lanes or there is no reason to go on."""
         device = lanes[0].problem.device
+        # Another process may have measured while this one waited for its turn.
+        self._measured[key] = self._measured[key] or self._files.read(key, device)
         # Large ones first: a lane that does not fit is met alone, and no pack is taken for smaller than it can be.
         ordered = sorted(lanes, key=lambda lane: -sum(core.numel() for core in lane.state.cores))
         while (width := self._wider(key, most, device)) is not None:

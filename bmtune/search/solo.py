@@ -122,7 +122,9 @@ class Together:
     def advance(self, trainings: Sequence[SoloTraining]) -> Sequence[EpochReport]:
         """See `Packing.advance`."""
         reports: list[EpochReport] = []
-        advanced = advance_lanes([training.lane for training in trainings])
+        lanes = [training.lane for training in trainings]
+        with self._widths.turn(lanes):
+            advanced = advance_lanes(lanes)
         for training, (state, report) in zip(trainings, advanced, strict=True):
             training.lane = training.lane._replace(state=state)
             reports.append(report)

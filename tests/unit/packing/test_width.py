@@ -1,9 +1,14 @@
 import json
+import os
+import threading
+import time
 from functools import lru_cache
 from itertools import pairwise
 
 import pytest
 import torch
+from filelock import FileLock
+from filelock import Timeout
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +31,14 @@ from bmtune.training import make_problem
 from bmtune.training import start
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def lock(monkeypatch, tmp_path_factory):
+    """The lock of these tests, which no other process of this machine knows."""
+    folder = tmp_path_factory.mktemp("lock")
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    return FileLock(folder / f"bmtune-memory-{os.getuid()}.lock")
 
 
 def test_the_fastest_width_wins():
@@ -243,7 +256,50 @@ def test_a_single_lane_that_is_large_beside_the_free_memory_is_measured():
     assert clock.widths == 1
 
 
+@pytest.mark.parametrize(("room", "waits"), [(1.1, True), (1.9, True), (2.1, False)])
+def test_a_pack_that_takes_more_than_its_share_has_the_machine_for_itself(tmp_path, lock, room, waits):
+    lanes = lanes_of(2)[:1]
+    free = round(room * bytes_of(tmp_path, lanes_of(2)) / 0.8)
+    # Two processes share the machine.
+    widths = Widths(tmp_path, no_clock, lambda device: free, lambda device: 0.5)
+    assert widths.width(lanes) == 1
+    with widths.turn(lanes):
+        if waits:
+            with pytest.raises(Timeout):
+                lock.acquire(timeout=0)
+        else:
+            lock.acquire(timeout=0)
+            lock.release()
+    lock.acquire(timeout=0)
+
+
+def test_a_small_pack_takes_no_turn(lock):
+    lock.acquire(timeout=0)
+    with Widths(None, no_clock, plenty, whole).turn(lanes_of(4)):
+        pass
+
+
+def test_a_lane_is_refused_only_when_no_other_process_has_its_turn(tmp_path, lock):
+    lanes = lanes_of(2)
+    one, held = bytes_of(tmp_path, lanes), threading.Event()
+
+    def other():
+        with lock:
+            held.set()
+            time.sleep(0.2)
+            held.clear()
+
+    # Nothing is free while the other process has its turn.
+    widths = Widths(tmp_path, no_clock, lambda device: 0 if held.is_set() else 2 * one, whole)
+    thread = threading.Thread(target=other)
+    thread.start()
+    assert held.wait(5)
+    assert widths.width(lanes) == 1
+    thread.join()
+
+
 # Which rows have fallen is kept for each strength of an attack, and that is much for trials this small.
+@pytest.mark.slow
 @pytest.mark.parametrize(("recipe", "least"), [("classification", 0.95), ("adversarial", 0.75)])
 def test_what_is_measured_covers_a_whole_epoch(tmp_path, recipe, least):
     # Each step is small beside the validation of all rows, and each lane is as large as the others.
