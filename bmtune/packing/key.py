@@ -36,14 +36,20 @@ def pack_key(problem: Problem, state: TrialState) -> str:
 def bucket(size: int) -> int:
     """The number of the bucket of a size: k for sizes from 2^(k/2) to below 2^((k+1)/2); small ones share the first.
 
-    So padding never doubles the work of an axis, except for sizes at which a kernel takes longer to start than to run.
+    So padding never doubles the work of an axis, except among small sizes, where that measures better.
     """
     # Sizes are whole: powers of two meet their bucket's lower end exactly, and no other size meets one.
     return int(2 * log2(max(size, SMALL)))
 
 
 SMALL = 8
-"""Sizes up to this one cost about the same: alone, such a trial mostly waits for kernels to start."""
+"""Sizes up to this one, and those of its bucket, share one: such a trial mostly waits for kernels to start.
+
+16 trials with bond dimensions from 2 to 8 trained an epoch in one pack 3.0 (classification), 3.1 (generative), 2.2
+(adversarial) and 1.4 (GAN) times as fast as in a pack for each power of the square root of 2, at d = 10 and batches of
+256 on moons_4k, and 1.9 times on the 64 sites of digits; from 2 to 11 it was 1.2 to 2.9 times, with 2 and 8 alone 1.1
+to 1.4 (`python -m benchmarks buckets`, one thread).
+"""
 
 
 def shared(model: BaseModel) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from bmtune.training import from_checkpoint
 from bmtune.training import main_best
 from bmtune.training import make_problem
 from bmtune.training import pre_determined_by
+from bmtune.training import pre_pictures
 from bmtune.training import pre_result
 from bmtune.training import start
 from bmtune.training import test_metrics
@@ -95,6 +96,10 @@ class SoloTraining:
         self.lane = self.lane._replace(state=state)
         return metrics
 
+    def pre_pictures(self, result: Pretrained) -> dict[str, bytes]:
+        """See `Pretraining.pre_pictures`."""
+        return pre_pictures(self.lane.problem, result)
+
 
 class Together:
     """Trials whose next epochs can be one batched program are trained as one; see `Packing`."""
@@ -117,7 +122,9 @@ class Together:
     def advance(self, trainings: Sequence[SoloTraining]) -> Sequence[EpochReport]:
         """See `Packing.advance`."""
         reports: list[EpochReport] = []
-        advanced = advance_lanes([training.lane for training in trainings])
+        lanes = [training.lane for training in trainings]
+        with self._widths.turn(lanes):
+            advanced = advance_lanes(lanes)
         for training, (state, report) in zip(trainings, advanced, strict=True):
             training.lane = training.lane._replace(state=state)
             reports.append(report)
