@@ -53,12 +53,14 @@ class ResolvedSearch:
         run_folder: Where the run is to be; it does not hold one yet.
         address: Ray cluster to join, or None.
         data_hash: Hash of the data set's content; empty until `check_data`.
+        allow_open_cluster: Whether that cluster may be one that asks nobody for a token.
     """
 
     space: SearchSpace
     run_folder: Path
     address: str | None
     data_hash: str = ""
+    allow_open_cluster: bool = False
 
     @property
     def dataset(self) -> str:
@@ -109,7 +111,7 @@ def resolve_options(request: SearchRequest) -> ResolvedSearch:
             f"a run needs a folder of its own, but {folder} holds something already; give another --name or --storage"
         )
     _check_pre_cache(space)
-    return ResolvedSearch(space, folder, request.address)
+    return ResolvedSearch(space, folder, request.address, allow_open_cluster=request.allow_open_cluster)
 
 
 def check_data(search: ResolvedSearch) -> ResolvedSearch:
