@@ -2,21 +2,18 @@
 
 import os
 import re
-import unicodedata
 from collections.abc import Mapping
 
 HIDDEN = "***"
 
 # A path library turns two slashes into one. Keys may hold slashes, so all up to the last @ goes.
 _USER_INFO = re.compile(r"(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]*:/{1,2})\S*@")
-_SECRET = r"(?:token|secret|passw|pwd|api[_-]?key|access[_-]?key|credential|signature)"
-_PARAMETER = re.compile(rf"(?P<name>[\w.-]*{_SECRET}[\w.-]*=)[^\s&;,'\")]+", re.IGNORECASE)
-_SECRET_NAME = re.compile(rf"{_SECRET}|_key(?:_id)?$", re.IGNORECASE)
+_SECRET = r"(?:token|secret|passw|api[_-]?key|access[_-]?key|credential|signature)"
+_PARAMETER = re.compile(rf"(?P<name>[\w.-]*(?:{_SECRET}|pwd)[\w.-]*=)[^\s&;,'\")]+", re.IGNORECASE)
+# $PWD is the working folder, and the name of a file with a secret is none.
+_SECRET_NAME = re.compile(rf"(?!.*_(?:path|file|dir)$)(?:.*{_SECRET}.*|.*_(?:key|pwd))", re.IGNORECASE)
 _FEWEST_LETTERS = 8
 """A shorter value of a variable may well be an ordinary word."""
-
-_UNSHOWN = ("Cc", "Cf", "Cs", "Zl", "Zp")
-"""Unicode categories: control characters, invisible ones that turn text around, halves of pairs, line breaks."""
 
 
 def redacted(text: str, environment: Mapping[str, str] | None = None) -> str:
@@ -29,7 +26,7 @@ def redacted(text: str, environment: Mapping[str, str] | None = None) -> str:
         environment: Variables; those of this process where None.
     """
     known = os.environ if environment is None else environment
-    values = {value for name, value in known.items() if _SECRET_NAME.search(name) and len(value) >= _FEWEST_LETTERS}
+    values = {value for name, value in known.items() if _SECRET_NAME.fullmatch(name) and len(value) >= _FEWEST_LETTERS}
     # Long ones first: one secret may begin another.
     for value in sorted(values, key=len, reverse=True):
         text = text.replace(value, HIDDEN)
@@ -38,8 +35,8 @@ def redacted(text: str, environment: Mapping[str, str] | None = None) -> str:
 
 def one_line(text: str) -> str:
     r"""`text` on one line: line breaks and what a terminal would obey are written as `\n`, `\x1b`, `\u202e`."""
-    return "".join(_escape(letter) if unicodedata.category(letter) in _UNSHOWN else letter for letter in text)
+    return text if text.isprintable() else "".join(map(_shown, text))
 
 
-def _escape(letter: str) -> str:
-    return letter.encode("unicode_escape").decode("ascii")
+def _shown(letter: str) -> str:
+    return letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")

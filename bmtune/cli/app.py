@@ -16,6 +16,8 @@ from bmtune.cli.evaluate import evaluate
 from bmtune.cli.search import search
 from bmtune.cli.train import train
 from bmtune.errors import BmtuneError
+from bmtune.redaction import one_line
+from bmtune.redaction import redacted
 
 # What shells report for a program that Ctrl-C ended: 128 + SIGINT.
 INTERRUPTED = 130
@@ -75,7 +77,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _fail(error: BmtuneError | typer.TyperException) -> int:
     if isinstance(error, BmtuneError):
-        sys.stderr.write(f"error: {error}\n")
+        _say(f"error: {error}")
     elif message := error.format_message():
-        sys.stderr.write(f"error: {message.rstrip('.')}; see bmtune --help\n")
+        _say(f"error: {message.rstrip('.')}; see bmtune --help")
     return error.exit_code
+
+
+def _say(sentence: str) -> None:
+    """One line on standard error, whatever the message quotes: no secret, nothing that a terminal obeys."""
+    sys.stderr.write(f"{one_line(redacted(sentence))}\n")
