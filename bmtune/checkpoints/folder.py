@@ -90,7 +90,7 @@ def has_checkpoint(folder: Path) -> bool:
 
 
 def _beside(folder: Path, role: str) -> Path:
-    return folder.with_name(f".{folder.name}.{role}")
+    return folder.parent / f".{folder.name}.{role}"
 
 
 def _write_to_disk(path: Path, content: bytes) -> None:

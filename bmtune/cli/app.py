@@ -67,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = app(args=None if argv is None else list(argv), prog_name="bmtune", standalone_mode=False)
     except (BmtuneError, typer.TyperException) as error:
         return _fail(error)
+    except OSError as error:
+        return _fail(_refused(error))
     except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("interrupted\n")
         return INTERRUPTED
@@ -81,6 +83,14 @@ def _fail(error: BmtuneError | typer.TyperException) -> int:
     elif message := error.format_message():
         _say(f"error: {message.rstrip('.')}; see bmtune --help")
     return error.exit_code
+
+
+def _refused(error: OSError) -> BmtuneError:
+    """What the operating system refused: a path that is too long, a folder that may not be written, a full disk."""
+    place = "the operating system" if error.filename is None else str(error.filename)
+    return BmtuneError(
+        f"files and folders must be usable, but {place} says: {error.strerror or error}; check path, rights and space"
+    )
 
 
 def _say(sentence: str) -> None:
