@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 HIDDEN = "***"
 
-# A path library turns two slashes into one. Keys may hold slashes, so all up to the last @ goes.
-_USER_INFO = re.compile(r"(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]*:/{1,2})\S*@")
+# Repetitions have bounds, so that the time stays proportional to the text. A path library turns two slashes into one. Keys may hold slashes, so all up to the last @ goes.
+_USER_INFO = re.compile(r"(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]{0,20}:/{1,2})\S*@")
 _SECRET = r"(?:token|secret|passw|api[_-]?key|access[_-]?key|credential|signature)"
-_PARAMETER = re.compile(rf"(?P<name>[\w.-]*(?:{_SECRET}|pwd)[\w.-]*=)[^\s&;,'\")]+", re.IGNORECASE)
+_PARAMETER = re.compile(rf"(?P<name>(?:{_SECRET}|pwd)[\w.-]{{0,40}}=)[^\s&;,'\")]+", re.IGNORECASE)
 # $PWD is the working folder, and the name of a file with a secret is none.
 _SECRET_NAME = re.compile(rf"(?!.*_(?:path|file|dir)$)(?:.*{_SECRET}.*|.*_(?:key|pwd))", re.IGNORECASE)
 _FEWEST_LETTERS = 8

@@ -15,9 +15,9 @@ from bmtune.cli.app import main
 from bmtune.config.best import BestFile
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
-EX = 60
+EXAMPLES = 20
 quick = settings(
-    max_examples=EX,
+    max_examples=EXAMPLES,
     deadline=None,
     derandomize=True,
     # Each example has its own words; the folder that commands run in stays empty.

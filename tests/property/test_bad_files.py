@@ -26,9 +26,8 @@ from bmtune.records import to_line
 from bmtune.reports.summary import summarize
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
-EX = 3000
-quick = settings(max_examples=EX, deadline=None, derandomize=True)
-few = settings(max_examples=40, deadline=None, derandomize=True)
+EXAMPLES = 100
+quick = settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
 
 SPACE = """
 trainer: classification
