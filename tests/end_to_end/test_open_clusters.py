@@ -161,7 +161,7 @@ def test_no_process_of_a_local_search_listens_beyond_loopback(ray_cluster: objec
     import ray
 
     # So that there is a worker too.
-    assert ray.get(ray.remote(os.getpid).remote()) != os.getpid()
+    assert ray.get(ray.remote(lambda: os.getpid()).remote()) != os.getpid()
     ours = _with_descendants(os.getpid())
     sockets = {inode for pid in ours for inode in _inodes(pid)}
     listening = [address for address, inode in _listening() if inode in sockets]

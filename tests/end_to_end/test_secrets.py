@@ -30,7 +30,9 @@ from pathlib import Path
 import bmtune.search.cluster as cluster
 
 def keep(path, ignore_errors):
-    shutil.copytree(path, "ray-logs", ignore=lambda folder, names: [n for n in names if Path(folder, n).is_socket()])
+    if Path(path).exists():
+        shutil.copytree(path, "ray-logs", ignore=lambda top, names: [n for n in names if Path(top, n).is_socket()])
+    shutil.rmtree(path, ignore_errors=ignore_errors)
 
 cluster.shutil = type("Kept", (), {"rmtree": staticmethod(keep)})
 from bmtune.cli.app import main
