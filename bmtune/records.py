@@ -321,7 +321,7 @@ def _check_format(line: bytes, path: Path) -> None:
     try:
         record = json.loads(line)["record"]
         name, version = record.get("format"), record.get("version")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise FormatError(_damage(path, 1, "it is not a record")) from error
     if name != FORMAT or version not in READABLE:
         raise FormatError(

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 HIDDEN = "***"
 
-# Repetitions have bounds, so that the time stays proportional to the text. A path library turns two slashes into one. Keys may hold slashes, so all up to the last @ goes.
+# Repetitions have bounds, so that the time stays proportional to the text. A path library turns two slashes into one.
+# Keys may hold slashes, so all up to the last @ goes.
 _USER_INFO = re.compile(r"(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]{0,20}:/{1,2})\S*@")
 _SECRET = r"(?:token|secret|passw|api[_-]?key|access[_-]?key|credential|signature)"
 _PARAMETER = re.compile(rf"(?P<name>(?:{_SECRET}|pwd)[\w.-]{{0,40}}=)[^\s&;,'\")]+", re.IGNORECASE)

@@ -11,7 +11,6 @@ import yaml
 
 from bmtune.errors import ConfigError
 
-
 MOST_BYTES = 256 * 1024
 """Of a file; those that bmtune writes have fewer than 10,000."""
 
@@ -33,7 +32,7 @@ class _StrictLoader(yaml.SafeLoader):
         """As PyYAML's, down to a depth."""
         self._depth += 1
         if self._depth > MOST_DEPTH:
-            mark = self.peek_event().start_mark
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
             raise yaml.composer.ComposerError(None, None, f"it has more than {MOST_DEPTH} levels", mark)
         node = super().compose_node(parent, index)
         self._depth -= 1
@@ -146,9 +145,7 @@ def _plain(value: Any, source: str) -> Any:
 
 
 def _too_large(source: str) -> str:
-    return (
-        f"a YAML file must have at most {MOST_BYTES // 1024} kB, but {source} has more; give a search space or a best.yaml"
-    )
+    return f"a YAML file must have at most {MOST_BYTES // 1024} kB, but {source} has more; leave out what is not needed"
 
 
 def dump(mapping: dict[str, Any]) -> str:

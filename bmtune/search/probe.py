@@ -51,7 +51,7 @@ def look(address: str) -> Exposure:
 def _ask(place: str) -> tuple[bool | None, int]:
     """Whether a token is asked for, and the port of the dashboard, which runs code too; 0 where there is none."""
     from ray._private import ray_constants
-    from ray._raylet import GcsClient
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
 
     namespace = ray_constants.KV_NAMESPACE_DASHBOARD
     try:
@@ -76,7 +76,11 @@ def answers_beyond(port: int) -> bool:
 def outward_hosts() -> tuple[str, ...]:
     """The addresses of this machine that packets to others would come from; nothing is sent."""
     found = []
-    for family, other in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET, "10.0.0.1"), (socket.AF_INET6, "2001:db8::1")):
+    for family, other in (
+        (socket.AF_INET, "192.0.2.1"),
+        (socket.AF_INET, "10.0.0.1"),
+        (socket.AF_INET6, "2001:db8::1"),
+    ):
         try:
             with socket.socket(family, socket.SOCK_DGRAM) as probe:
                 probe.connect((other, 9))

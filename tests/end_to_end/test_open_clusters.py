@@ -138,7 +138,9 @@ def test_a_cluster_without_a_token_that_others_reach_is_refused(clusters: dict[s
     # The cluster itself stays on loopback: what answers to others on its port here is only a socket.
     with socket.create_server((hosts[0], port)):
         done = search(tmp_path, "--address", clusters["disabled"])
-    assert_refused(done, tmp_path, clusters["disabled"], "CVE-2023-48022", "RAY_AUTH_MODE=token", "--allow-open-cluster")
+    assert_refused(
+        done, tmp_path, clusters["disabled"], "CVE-2023-48022", "RAY_AUTH_MODE=token", "--allow-open-cluster"
+    )
 
 
 def test_where_nothing_answers_one_sentence_says_so(tmp_path: Path) -> None:

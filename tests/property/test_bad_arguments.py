@@ -15,7 +15,7 @@ from bmtune.cli.app import main
 from bmtune.config.best import BestFile
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
-EXAMPLES = 20
+EXAMPLES = 60
 quick = settings(
     max_examples=EXAMPLES,
     deadline=None,
@@ -35,18 +35,43 @@ BEST = BestFile.model_validate(
     }
 )
 # What an operating system can hand to a program: no zero byte, but bytes that are not UTF-8.
-text = st.text(st.one_of(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), st.sampled_from("\udc80\udcff")))
+text = st.text(
+    st.one_of(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), st.sampled_from("\udc80\udcff"))
+)
 words = st.one_of(
     text,
     st.integers().map(str),
     st.floats().map(str),
     st.sampled_from(
-        ["", "-", "--", "\x1b[2J", "\u202e", "a\nb", "..", "/", "/dev/null", "/proc/self/mem", "9" * 5000, "1e400", "~x"]
+        [
+            "",
+            "-",
+            "--",
+            "\x1b[2J",
+            "\u202e",
+            "a\nb",
+            "..",
+            "/",
+            "/dev/null",
+            "/proc/self/mem",
+            "9" * 5000,
+            "1e400",
+            "~x",
+        ]
     ),
     st.sampled_from(["x" * 5000, "a=", "=", "born.bond_dim=1e99", "ucr/X", "x.csv", "x.parquet", "gan", "iris", "0.5"]),
 )
 paths = st.sampled_from(
-    ["born.bond_dim", "born", "seed", "data.root", "data.dataset", "trainer.ganstyle.metrics", "evaluation.strengths", "name"]
+    [
+        "born.bond_dim",
+        "born",
+        "seed",
+        "data.root",
+        "data.dataset",
+        "trainer.ganstyle.metrics",
+        "evaluation.strengths",
+        "name",
+    ]
 )
 assignments = st.one_of(words, st.tuples(paths, words).map("=".join))
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
@@ -108,7 +133,9 @@ def test_the_trainer_of_a_search(capsys: pytest.CaptureFixture[str], word: str) 
 def test_a_command_on_something_that_is_no_run(
     capsys: pytest.CaptureFixture[str], here: Path, command: str, word: str, data: st.DataObject
 ) -> None:
-    options = data.draw(st.one_of(st.just([]), some_options(command).filter(lambda words: "--output" not in str(words))))
+    options = data.draw(
+        st.one_of(st.just([]), some_options(command).filter(lambda words: "--output" not in str(words)))
+    )
     answers([command, *options, "--", word], capsys)
     assert list(here.iterdir()) == []
 
@@ -127,9 +154,7 @@ def test_values_that_a_training_is_to_have(
 
 @quick
 @given(words, st.lists(st.tuples(st.sampled_from(["--root", "--label"]), words), max_size=2))
-def test_data_that_is_none(
-    capsys: pytest.CaptureFixture[str], word: str, options: list[tuple[str, str]]
-) -> None:
+def test_data_that_is_none(capsys: pytest.CaptureFixture[str], word: str, options: list[tuple[str, str]]) -> None:
     answers(["data", "check", *(part for option in options for part in option), "--", word], capsys)
     answers(["data", "list", "--root", word], capsys)
     answers(["data", "fetch", "--", f"{word}x"], capsys)

@@ -1,16 +1,24 @@
 """Whatever a file holds: it loads, or one clean error of one line says why not."""
 
+import json
 import tempfile
+import zlib
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from bmtune.checkpoints import read_checkpoint
+from bmtune.checkpoints import write_checkpoint
+from bmtune.cli.evaluating import Wish
+from bmtune.cli.evaluating import evaluate_checkpoint
 from bmtune.config.best import read_best
 from bmtune.config.space import default_space_path
 from bmtune.config.space import load_space
@@ -26,7 +34,7 @@ from bmtune.records import to_line
 from bmtune.reports.summary import summarize
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
-EXAMPLES = 100
+EXAMPLES = 150
 quick = settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
 
 SPACE = """
@@ -78,6 +86,7 @@ RECORDS = [
     CheckpointWritten(trial=0, which="best", budget=1, path="checkpoints/trial-00000/best"),
     TrialFinished(trial=0, status="completed", reason="done", value=0.5, time=3.0),
 ]
+WISH = Wish((), None, 2, 0.05, strong=False)
 LINES = [to_line(record) for record in RECORDS]
 
 numbers = st.one_of(
@@ -86,11 +95,15 @@ numbers = st.one_of(
     st.floats(),
     st.sampled_from([10**400, -(10**400), 1e308, 5e-324, 2**63, 2**64, True, float("nan"), float("inf")]),
 )
-texts = st.one_of(st.text(max_size=12), st.sampled_from(["", "auto", "\x1b]0;x\x07", "\u202e", "a\nb", "../..", "\0", "/x"]))
+texts = st.one_of(
+    st.text(max_size=12), st.sampled_from(["", "auto", "\x1b]0;x\x07", "\u202e", "a\nb", "../..", "\0", "/x"])
+)
 leaves = st.one_of(st.none(), st.booleans(), numbers, texts, st.sampled_from(["iris", "loss", "adam", "float", "int"]))
 keys = st.one_of(st.sampled_from(["name", "type", "low", "high", "choices", "when", "data", "born", "metrics"]), texts)
 trees = st.recursive(
-    leaves, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(keys, inner, max_size=3)), max_leaves=12
+    leaves,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(keys, inner, max_size=3)),
+    max_leaves=12,
 )
 
 
@@ -134,7 +147,10 @@ def dumped(tree: Any) -> bytes:
     return yaml.safe_dump(tree, allow_unicode=True).encode("utf-8", "surrogatepass")
 
 
-SPACE_TREES = [yaml.safe_load(SPACE), *(yaml.safe_load(default_space_path(n).read_text()) for n in ("gan", "adversarial"))]
+SPACE_TREES = [
+    yaml.safe_load(SPACE),
+    *(yaml.safe_load(default_space_path(n).read_text()) for n in ("gan", "adversarial")),
+]
 
 
 @quick
@@ -206,9 +222,6 @@ def test_records_with_lines_left_out_doubled_or_swapped(lines: list[bytes]) -> N
 @quick
 @given(st.data(), st.one_of(leaves, trees))
 def test_records_whose_checksum_is_right_and_whose_content_is_not(data: st.DataObject, value: Any) -> None:
-    import json
-    import zlib
-
     at = data.draw(st.integers(0, len(RECORDS) - 1))
     tree = RECORDS[at].model_dump(mode="json")
     place = data.draw(st.sampled_from(places(tree)))
@@ -223,6 +236,57 @@ def test_records_whose_checksum_is_right_and_whose_content_is_not(data: st.DataO
 def test_any_bytes_as_records(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         run_folder(Path(folder), content)
+
+
+TENSORS, FACTS = {"a": torch.zeros(2, dtype=torch.complex64)}, {"config": {}, "epoch": 1}
+
+
+@quick
+@given(st.data(), st.one_of(leaves, trees), st.sampled_from(["[" * 100_000, "{", "\xff", '"', "null", "1", "[]"]))
+def test_a_checkpoint_with_one_part_replaced(data: st.DataObject, value: Any, text: str) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name, "best")
+        write_checkpoint(folder, TENSORS, FACTS)
+        document = folder / "checkpoint.json"
+        tree = json.loads(document.read_text())
+        place = data.draw(st.sampled_from(places(tree)))
+        document.write_text(json.dumps(replaced(tree, place, value)))
+        loads_or_tells(lambda: read_checkpoint(folder))
+        loads_or_tells(lambda: evaluate_checkpoint(Path(name), WISH, output=None, as_json=True))
+        document.write_text(text, encoding="latin-1")
+        loads_or_tells(lambda: read_checkpoint(folder))
+
+
+@quick
+@given(st.data(), st.one_of(leaves, trees))
+def test_facts_of_a_checkpoint_that_are_no_facts(data: st.DataObject, value: Any) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        place = data.draw(st.sampled_from(places(FACTS)))
+        write_checkpoint(Path(name, "best"), TENSORS, replaced(FACTS, place, value))
+        loads_or_tells(lambda: evaluate_checkpoint(Path(name), WISH, output=None, as_json=True))
+
+
+@quick
+@given(changes)
+def test_tensors_with_bytes_replaced(edits: list[tuple[int, bytes, int]]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        write_checkpoint(Path(name, "best"), TENSORS, FACTS)
+        path = Path(name, "best", "tensors.safetensors")
+        content = changed(path.read_bytes(), edits)
+        path.write_bytes(content)
+        # With a checksum that is right too.
+        document = json.loads(Path(name, "best", "checkpoint.json").read_text())
+        loads_or_tells(lambda: read_checkpoint(Path(name, "best")))
+        document["tensors_sha256"] = sha256(content).hexdigest()
+        Path(name, "best", "checkpoint.json").write_text(json.dumps(document))
+        loads_or_tells(lambda: read_checkpoint(Path(name, "best")))
+
+
+def test_records_that_are_deep_are_told(tmp_path: Path) -> None:
+    (tmp_path / "records.jsonl").write_bytes(b"[" * 100_000 + b"\n")
+    loads_or_tells(lambda: read_records(tmp_path / "records.jsonl"))
+    with pytest.raises(BmtuneError):
+        read_records(tmp_path / "records.jsonl")
 
 
 def test_the_good_files_are_good(tmp_path: Path) -> None:

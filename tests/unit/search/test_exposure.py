@@ -111,6 +111,8 @@ def test_a_port_that_others_reach_is_seen() -> None:
         assert probe.answers_beyond(server.getsockname()[1])
 
 
-@pytest.mark.parametrize(("host", "loopback"), [("127.0.0.1", True), ("::1", True), ("10.1.2.3", False), ("0.0.0.0", False)])
+@pytest.mark.parametrize(
+    ("host", "loopback"), [("127.0.0.1", True), ("::1", True), ("10.1.2.3", False), ("0.0.0.0", False)]
+)
 def test_loopback_is_told_by_the_address(host: str, loopback: bool) -> None:  # noqa: FBT001
     assert probe.is_loopback(host) is loopback
