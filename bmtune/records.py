@@ -15,12 +15,14 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from pathlib import PurePath
 from types import TracebackType
 from typing import Annotated
 from typing import Literal
 from typing import Protocol
 from typing import Self
 
+from pydantic import AfterValidator
 from pydantic import BaseModel
 from pydantic import ConfigDict
 from pydantic import Field
@@ -37,6 +39,17 @@ READABLE = (1, 2)
 
 Metrics = dict[str, float]
 """Measured values by metric name."""
+
+
+def inner_path(path: str) -> str:
+    """`path` itself, where it leads to a place below the folder that it is joined to; links aside.
+
+    Raises:
+        ValueError: It is absolute, climbs out, or is no path.
+    """
+    if PurePath(path).is_absolute() or ".." in PurePath(path).parts or "\0" in path:
+        raise ValueError(f"a path must lead to a place within its folder, but got {path!r}")
+    return path
 
 
 class _Line(BaseModel):
@@ -163,7 +176,7 @@ class CheckpointWritten(_Line):
     trial: int = Field(ge=0)
     which: Literal["best", "last"]
     budget: int = Field(ge=0)
-    path: str
+    path: Annotated[str, AfterValidator(inner_path)]
     """Relative to the run folder."""
 
 
@@ -308,7 +321,7 @@ def _check_format(line: bytes, path: Path) -> None:
     try:
         record = json.loads(line)["record"]
         name, version = record.get("format"), record.get("version")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise FormatError(_damage(path, 1, "it is not a record")) from error
     if name != FORMAT or version not in READABLE:
         raise FormatError(

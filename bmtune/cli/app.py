@@ -16,6 +16,8 @@ from bmtune.cli.evaluate import evaluate
 from bmtune.cli.search import search
 from bmtune.cli.train import train
 from bmtune.errors import BmtuneError
+from bmtune.redaction import one_line
+from bmtune.redaction import redacted
 
 # What shells report for a program that Ctrl-C ended: 128 + SIGINT.
 INTERRUPTED = 130
@@ -65,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = app(args=None if argv is None else list(argv), prog_name="bmtune", standalone_mode=False)
     except (BmtuneError, typer.TyperException) as error:
         return _fail(error)
+    except OSError as error:
+        return _fail(_refused(error))
     except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("interrupted\n")
         return INTERRUPTED
@@ -75,7 +79,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _fail(error: BmtuneError | typer.TyperException) -> int:
     if isinstance(error, BmtuneError):
-        sys.stderr.write(f"error: {error}\n")
+        _say(f"error: {error}")
     elif message := error.format_message():
-        sys.stderr.write(f"error: {message.rstrip('.')}; see bmtune --help\n")
+        _say(f"error: {message.rstrip('.')}; see bmtune --help")
     return error.exit_code
+
+
+def _refused(error: OSError) -> BmtuneError:
+    """What the operating system refused: a path that is too long, a folder that may not be written, a full disk."""
+    place = "the operating system" if error.filename is None else str(error.filename)
+    return BmtuneError(
+        f"files and folders must be usable, but {place} says: {error.strerror or error}; check path, rights and space"
+    )
+
+
+def _say(sentence: str) -> None:
+    """One line on standard error, whatever the message quotes: no secret, nothing that a terminal obeys."""
+    sys.stderr.write(f"{one_line(redacted(sentence))}\n")

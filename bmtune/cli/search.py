@@ -83,6 +83,13 @@ def search(
             show_default="one of its own on this machine",
         ),
     ] = None,
+    allow_open_cluster: Annotated[
+        bool,
+        typer.Option(
+            "--allow-open-cluster",
+            help="Join a cluster too that asks for no token: whoever reaches its ports runs code on it.",
+        ),
+    ] = False,
     assignments: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="PATH=VALUE", help="Fix a value, by dotted path; may be repeated."),
@@ -172,6 +179,7 @@ def search(
         name=name,
         storage=storage,
         address=address,
+        allow_open_cluster=allow_open_cluster,
         overrides=split_assignments(assignments or []),
         scheduler=scheduler,
         halving=halving,

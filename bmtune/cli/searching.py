@@ -4,6 +4,7 @@ import typer
 from rich.console import Console
 
 from bmtune.config.yaml_text import dump
+from bmtune.redaction import one_line
 from bmtune.reports.lines import LineProgress
 from bmtune.reports.live import LiveProgress
 from bmtune.search.command import search
@@ -24,7 +25,7 @@ def print_resolved(request: SearchRequest) -> int:
         BmtuneError: The request breaks a rule.
     """
     resolved = check_data(resolve_options(request))
-    typer.echo(f"# {resolved.run_folder} would be written")
+    typer.echo(one_line(f"# {resolved.run_folder} would be written"))
     typer.echo(dump(resolved.to_mapping()), nl=False)
     return 0
 

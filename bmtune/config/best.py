@@ -1,8 +1,10 @@
 """`best.yaml`: the winner of a search, with all that is needed to train it again."""
 
 from pathlib import Path
+from typing import Annotated
 from typing import Literal
 
+from pydantic import AfterValidator
 from pydantic import BaseModel
 from pydantic import ConfigDict
 from pydantic import ValidationError
@@ -13,6 +15,7 @@ from bmtune.config.root import TrialConfig
 from bmtune.config.yaml_text import dump
 from bmtune.config.yaml_text import read_mapping
 from bmtune.errors import FormatError
+from bmtune.records import inner_path
 
 FORMAT = "bmtune.best"
 VERSION = 1
@@ -42,7 +45,7 @@ class BestEntry(_Part):
     """Validation metrics of that epoch, and `test/...` ones measured once at the end."""
     config: TrialConfig
     """The configuration of the trial."""
-    checkpoint: str
+    checkpoint: Annotated[str, AfterValidator(inner_path)]
     """The trained network, relative to the folder of the run."""
 
 

@@ -14,6 +14,7 @@ from bmtune.records import Rung
 from bmtune.records import RunStarted
 from bmtune.records import TrialFinished
 from bmtune.records import TrialPromoted
+from bmtune.redaction import one_line
 from bmtune.reports.progress import RunProgress
 from bmtune.reports.progress import TrialProgress
 from bmtune.reports.wording import duration
@@ -79,7 +80,7 @@ class LineProgress:
             self._tell_best(now=False)
 
     def _say(self, text: str) -> None:
-        self._write(f"[{duration(self._clock() - self._began):>8}] {text}")
+        self._write(f"[{duration(self._clock() - self._began):>8}] {one_line(text)}")
 
     def _first_epoch(self, record: Epoch) -> None:
         if self._progress.num_epochs == 1:

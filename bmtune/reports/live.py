@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bmtune.records import Record
+from bmtune.redaction import one_line
 from bmtune.reports.lines import describe
 from bmtune.reports.lines import end_of_run
 from bmtune.reports.progress import RunProgress
@@ -81,10 +82,10 @@ class LiveProgress:
         progress = self._progress
         if progress.started is None:
             return Text(f"starting Ray and its workers, {duration(elapsed)} ...", style="dim")
-        notes = [Text(f"note: {text}", style="dim") for text in progress.notices]
+        notes = [Text(f"note: {one_line(text)}", style="dim") for text in progress.notices]
         head = [self._headline(elapsed), self._best_line(), *notes]
         if progress.finished is not None:
-            return Group(*head, Text(end_of_run(progress.finished, progress, elapsed)))
+            return Group(*head, Text(one_line(end_of_run(progress.finished, progress, elapsed))))
         return Group(*head, self._table(progress.started.objective.metric, progress.started.max_epochs))
 
     def _headline(self, elapsed: float) -> Text:
@@ -103,7 +104,7 @@ class LiveProgress:
         ]
         if 0 < settled < progress.started.trials:
             parts.append(f"about {duration(elapsed / settled * (progress.started.trials - settled))} left")
-        return Text(", ".join(parts), style="bold")
+        return Text(one_line(", ".join(parts)), style="bold")
 
     def _best_line(self) -> Text:
         ranked = self._progress.ranked()

@@ -15,6 +15,7 @@ from bmtune.config.best import read_best
 from bmtune.config.paths import with_values
 from bmtune.config.space import SearchSpace
 from bmtune.config.space import load_space
+from bmtune.errors import FormatError
 from bmtune.errors import RunFolderError
 from bmtune.records import read_records
 from bmtune.reports.progress import RunProgress
@@ -59,7 +60,13 @@ def summarize(run: Path, num_top: int = 1) -> Summary:
             f"a run must be a folder with {RECORDS_FILE}, but {run} is not; give the folder that a search wrote"
         )
     read = read_records(run / RECORDS_FILE)
-    progress = RunProgress(read.records)
+    try:
+        progress = RunProgress(read.records)
+    except ValueError as error:
+        raise FormatError(
+            f"records must follow from those before them, but in {run / RECORDS_FILE} they do not ({error}); restore "
+            "the file from a copy"
+        ) from error
     ranked = progress.ranked()[:num_top]
     if progress.started is None or not ranked:
         raise RunFolderError(

@@ -18,7 +18,7 @@ def search(request: SearchRequest, listener: Listener) -> SearchOutcome:
     """
     resolved = resolve_options(request)
     modules = FOR_TRIALS if resolved.space.run.pack == 1 else FOR_HOSTS
-    with Cluster(resolved.address, modules=modules) as cluster:
+    with Cluster(resolved.address, modules=modules, allow_open=resolved.allow_open_cluster) as cluster:
         resolved = check_data(resolved)
         # Imported here: Optuna and Ray take seconds, in which Ray's own processes start.
         from bmtune.search.driver import run_search

@@ -4,6 +4,7 @@ import time
 from contextlib import ExitStack
 from contextlib import closing
 from dataclasses import dataclass
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version
 from pathlib import Path
@@ -76,9 +77,10 @@ def run_search(
         SearchStoppedError: The first trials all failed alike, or no trial could be measured.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with cluster or Cluster(resolved.address) as connected:
+    with cluster or Cluster(resolved.address, allow_open=resolved.allow_open_cluster) as connected:
         connected.wait()
-        outcome, stopper = _recorded(resolved, listener, _placement(resolved, backend.trainable), backend)
+        placement = replace(_placement(resolved, backend.trainable), warning=connected.warning)
+        outcome, stopper = _recorded(resolved, listener, placement, backend)
     if stopper.failure is not None:
         raise SearchStoppedError(
             f"a search must have trials that can be trained, but {stopper.reason}; "
@@ -101,11 +103,13 @@ class _Placement:
         concurrent: Trials at once.
         fleet: The hosts whose lanes they take; None: each has a process of its own.
         notice: A sentence about that for the user, or None.
+        warning: One about the cluster, or None.
     """
 
     concurrent: int
     fleet: Fleet | None = None
     notice: str | None = None
+    warning: str | None = None
 
 
 def _placement(resolved: ResolvedSearch, trainable: type[BornTrial]) -> _Placement:
@@ -139,7 +143,7 @@ def _recorded(
         with closing(StudyView(folder / STUDY_FILE, state)) as view:
             ledger = Ledger(state, writer, [view, listener])
             hint = sharing_hint(resolved.space.base, resolved.space.parameters) if placement.fleet else None
-            for text in (placement.notice, hint):
+            for text in (placement.warning, placement.notice, hint):
                 if text is not None:
                     ledger.record(Notice(text=text))
             stopper = run_trials(resolved, ledger, placement.concurrent, backend.trainable, placement.fleet)

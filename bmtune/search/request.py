@@ -20,6 +20,7 @@ class SearchRequest:
         name: Name of the run; None: made from trainer, data set and time.
         storage: Folder of all runs.
         address: Ray cluster to join; None: one of its own on this machine.
+        allow_open_cluster: Whether to join a cluster too that asks nobody for a token.
         overrides: (path, value as text) pairs that fix hyperparameters.
         scheduler: "asha" or "none".
         halving: "promote" or "stop".
@@ -44,6 +45,7 @@ class SearchRequest:
     name: str | None = None
     storage: Path = Path("outputs")
     address: str | None = None
+    allow_open_cluster: bool = False
     overrides: tuple[tuple[str, str], ...] = ()
     scheduler: str | None = None
     halving: str | None = None

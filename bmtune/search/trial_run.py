@@ -27,6 +27,7 @@ from bmtune.config.root import TrialConfig
 from bmtune.records import CheckpointWritten
 from bmtune.records import Epoch
 from bmtune.records import PretrainingShared
+from bmtune.redaction import redacted
 from bmtune.search.pre_cache import PreCache
 from bmtune.search.pre_cache import PreShare
 from bmtune.search.pre_cache import Pretraining
@@ -350,9 +351,9 @@ def guarded(work: Callable[[], TrialReport]) -> TrialReport:
 
 def failed_end(error: Exception) -> TrialEnd:
     """The end of a trial that raised, with its traceback."""
-    text = str(error).split("\n")[0]
+    text = redacted(str(error).split("\n")[0])
     reason = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return TrialEnd(status="failed", reason=reason, error="".join(traceback.format_exception(error)))
+    return TrialEnd(status="failed", reason=reason, error=redacted("".join(traceback.format_exception(error))))
 
 
 def _write_picture(path: Path, png: bytes) -> None:

@@ -21,6 +21,7 @@ COMMANDS = {
         "--name",
         "--storage",
         "--address",
+        "--allow-open-cluster",
         "--set",
         "--dry-run",
         "--scheduler",
