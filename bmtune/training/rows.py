@@ -24,7 +24,7 @@ MAX_KEPT = 1 << 23
 def row_batches(problem: Problem, batch_size: int, seed: int) -> Iterator[tuple[int, tuple[Tensor]]]:
     """One pass over the training rows in seeded order: how many, and the numbers (B,) of a batch's rows."""
     labels = problem.splits["train"].y
-    order = row_order(len(labels), torch.Generator().manual_seed(seed), labels.device)
+    order = row_order(len(labels), torch.Generator().manual_seed(seed), labels.device) + problem.first_row
     return ((len(chosen), (chosen,)) for chosen in order.split(batch_size))
 
 
