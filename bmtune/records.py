@@ -5,6 +5,7 @@ A records file holds one JSON object a line, each with a CRC-32 of its own text,
 reading, and damage anywhere else is an error that names the line.
 """
 
+import fcntl
 import json
 import math
 import os
@@ -13,13 +14,16 @@ import time
 import zlib
 from collections.abc import Callable
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated
+from typing import Generic
 from typing import Literal
 from typing import Protocol
 from typing import Self
+from typing import TypeVar
 
 from pydantic import BaseModel
 from pydantic import ConfigDict
@@ -39,12 +43,14 @@ Metrics = dict[str, float]
 """Measured values by metric name."""
 
 
-class _Line(BaseModel):
+class Line(BaseModel):
+    """One line of a file of records."""
+
     # Non-finite numbers travel as strings: JSON has no word for them, and a diverged trial must survive a round trip.
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
-class Objective(_Line):
+class Objective(Line):
     """What a search makes as good as it can."""
 
     metric: str
@@ -55,7 +61,7 @@ class Objective(_Line):
         return candidate > incumbent if self.mode == "max" else candidate < incumbent
 
 
-class RunStarted(_Line):
+class RunStarted(Line):
     """The first line of a records file."""
 
     kind: Literal["run_started"] = "run_started"
@@ -78,14 +84,14 @@ class RunStarted(_Line):
     """Seconds since 1970."""
 
 
-class Notice(_Line):
+class Notice(Line):
     """Something that the user should know of the run, in a sentence; nothing follows from it."""
 
     kind: Literal["notice"] = "notice"
     text: str
 
 
-class TrialStarted(_Line):
+class TrialStarted(Line):
     """A configuration was proposed; its trial exists from here on."""
 
     kind: Literal["trial_started"] = "trial_started"
@@ -96,7 +102,7 @@ class TrialStarted(_Line):
     time: float
 
 
-class PretrainingShared(_Line):
+class PretrainingShared(Line):
     """A trial did not train its `pre` phase: it took the result of one that would have been equal."""
 
     kind: Literal["pretraining_shared"] = "pretraining_shared"
@@ -113,7 +119,7 @@ class PretrainingShared(_Line):
     """What the main phase starts from, as "start/..."."""
 
 
-class Epoch(_Line):
+class Epoch(Line):
     """One epoch of one trial; (trial, phase, epoch) is unique."""
 
     kind: Literal["epoch"] = "epoch"
@@ -133,7 +139,7 @@ class Epoch(_Line):
     best_metrics: Metrics | None = None
 
 
-class Rung(_Line):
+class Rung(Line):
     """A trial reached a rung, and halving decided."""
 
     kind: Literal["rung"] = "rung"
@@ -146,7 +152,7 @@ class Rung(_Line):
     """Whether it goes on, ends, goes on as promoted, or waits for a promotion."""
 
 
-class TrialPromoted(_Line):
+class TrialPromoted(Line):
     """A trial that had paused at a rung goes on."""
 
     kind: Literal["trial_promoted"] = "trial_promoted"
@@ -156,7 +162,7 @@ class TrialPromoted(_Line):
     time: float
 
 
-class CheckpointWritten(_Line):
+class CheckpointWritten(Line):
     """A checkpoint lies in the run folder."""
 
     kind: Literal["checkpoint"] = "checkpoint"
@@ -170,7 +176,7 @@ class CheckpointWritten(_Line):
 Status = Literal["completed", "pruned", "failed"]
 
 
-class TrialFinished(_Line):
+class TrialFinished(Line):
     """A trial ended."""
 
     kind: Literal["trial_finished"] = "trial_finished"
@@ -187,7 +193,7 @@ class TrialFinished(_Line):
     time: float
 
 
-class RunFinished(_Line):
+class RunFinished(Line):
     """The search ended by itself (a run that was interrupted has no such line)."""
 
     kind: Literal["run_finished"] = "run_finished"
@@ -233,7 +239,7 @@ class Listener(Protocol):
         """Called once for each record, in order, after it was handed to the file."""
 
 
-def to_line(record: Record) -> bytes:
+def to_line(record: Line) -> bytes:
     """The line of one record: `{"crc": "89abcdef", "record": {...}}` and a newline."""
     body = record.model_dump_json().encode()
     return b'{"crc":"%08x","record":%s}\n' % (zlib.crc32(body), body)
@@ -241,18 +247,26 @@ def to_line(record: Record) -> bytes:
 
 def from_line(line: bytes) -> Record:
     """Raises ValueError for a line that is not what `to_line` wrote."""
+    return _RECORD.validate_json(body_of(line))
+
+
+def body_of(line: bytes) -> bytes:
+    """The JSON of a record; raises ValueError for a line that is not whole."""
     framed = _FRAME.fullmatch(line)
     if framed is None:
         raise ValueError("it is not a record")
     checksum, body = framed.groups()
     if int(checksum, 16) != zlib.crc32(body):
         raise ValueError("its checksum does not match")
-    return _RECORD.validate_json(body)
+    return body
+
+
+Entry = TypeVar("Entry")
 
 
 @dataclass(frozen=True)
-class RecordsRead:
-    """What `read_records` found.
+class LinesRead(Generic[Entry]):
+    """What a file of records holds.
 
     Attributes:
         records: Every whole record, in order.
@@ -260,9 +274,12 @@ class RecordsRead:
         notice: One sentence about a torn tail that was dropped, or None.
     """
 
-    records: tuple[Record, ...]
+    records: tuple[Entry, ...]
     size: int
     notice: str | None
+
+
+RecordsRead = LinesRead[Record]
 
 
 def read_records(path: Path) -> RecordsRead:
@@ -271,17 +288,32 @@ def read_records(path: Path) -> RecordsRead:
     Raises:
         FormatError: The file is missing, of another format or version, or damaged before its last line.
     """
+    return read_lines(path, from_line, FORMAT, READABLE)
+
+
+def read_lines(path: Path, parse: Callable[[bytes], Entry], name: str, versions: tuple[int, ...]) -> LinesRead[Entry]:
+    """Reads a file of lines that `to_line` made.
+
+    Args:
+        path: The file.
+        parse: A line to its record; raises ValueError for one that is none.
+        name: The format that the first line must name.
+        versions: The versions of it that can be read.
+
+    Raises:
+        FormatError: The file is missing, of another format or version, or damaged before its last line.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise FormatError(f"a run must have a readable records file, but {path} is not: {error.strerror}") from error
-    records: list[Record] = []
+    records: list[Entry] = []
     size = 0
     for number, line in _whole_lines(content):
         if number == 1:
-            _check_format(line, path)
+            _check_format(line, path, name, versions)
         try:
-            records.append(from_line(line))
+            records.append(parse(line))
         except ValidationError as error:
             raise FormatError(_damage(path, number, error.errors()[0]["msg"])) from error
         except ValueError as error:
@@ -289,7 +321,7 @@ def read_records(path: Path) -> RecordsRead:
         size += len(line) + 1
     torn = len(content) - size
     notice = f"{path}: the last line was cut off after {torn} bytes and is left out" if torn else None
-    return RecordsRead(tuple(records), size, notice)
+    return LinesRead(tuple(records), size, notice)
 
 
 def _whole_lines(content: bytes) -> Iterator[tuple[int, bytes]]:
@@ -304,16 +336,16 @@ def _damage(path: Path, number: int, reason: str) -> str:
     )
 
 
-def _check_format(line: bytes, path: Path) -> None:
+def _check_format(line: bytes, path: Path, name: str, versions: tuple[int, ...]) -> None:
     try:
         record = json.loads(line)["record"]
-        name, version = record.get("format"), record.get("version")
+        found, version = record.get("format"), record.get("version")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise FormatError(_damage(path, 1, "it is not a record")) from error
-    if name != FORMAT or version not in READABLE:
+    if found != name or version not in versions:
         raise FormatError(
-            f"records must have the format {FORMAT} version {' or '.join(map(str, READABLE))}, "
-            f"but {path} has {name} version {version}; "
+            f"records must have the format {name} version {' or '.join(map(str, versions))}, "
+            f"but {path} has {found} version {version}; "
             "read it with the version of bmtune that wrote it"
         )
 
@@ -328,11 +360,14 @@ class RecordWriter:
     def __init__(self, path: Path, sync_every_s: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
         """Opens `path` for appending; a torn tail must have been cut off before."""
         self._file = path.open("ab", buffering=0)
+        # Readers ask it whether the run goes on. Where a file system knows no locks they must do without.
+        with suppress(OSError):
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._sync_every_s = sync_every_s
         self._clock = clock
         self._synced = clock()
 
-    def write(self, record: Record) -> None:
+    def write(self, record: Line) -> None:
         """Appends one record."""
         self._file.write(to_line(record))
         if self._clock() - self._synced >= self._sync_every_s:

@@ -41,7 +41,7 @@ def run(request: SearchRequest) -> int:
         check_login(mode)
     console = Console()
     with LiveProgress(console) if console.is_terminal else LineProgress(typer.echo) as listener:
-        outcome = search(request, listener)
+        outcome = search(request, listener, listener)
     _print_outcome(outcome)
     return INTERRUPTED if outcome.interrupted else 0
 
@@ -54,3 +54,5 @@ def _print_outcome(outcome: SearchOutcome) -> None:
     if outcome.best is not None:
         typer.echo(f"# the best configuration, kept in {outcome.run_folder / 'best.yaml'}")
         typer.echo(dump(outcome.best.model_dump(mode="json")), nl=False)
+        if outcome.best.confirmation is not None:
+            typer.echo(f"# {outcome.best.confirmation.verdict}")

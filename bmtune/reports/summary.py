@@ -68,10 +68,13 @@ def summarize(run: Path, num_top: int = 1) -> Summary:
         )
     space = load_space(run / SEARCH_FILE)
     top = tuple(_entry(progress, trial, space) for trial in ranked)
+    confirmed = None
     if (run / BEST_FILE).is_file():
-        kept = read_best(run / BEST_FILE).best
+        file = read_best(run / BEST_FILE)
+        kept, confirmed = file.best, file if file.confirmation is not None else None
         top = tuple(kept if (entry.trial, entry.epoch) == (kept.trial, kept.epoch) else entry for entry in top)
-    return Summary(_file(progress, top[0]), top, progress.finished is not None, read.notice)
+    # A confirmation decides for itself: its winner need not be the one that the search found best.
+    return Summary(confirmed or _file(progress, top[0]), top, progress.finished is not None, read.notice)
 
 
 def _entry(progress: RunProgress, trial: TrialProgress, space: SearchSpace) -> BestEntry:

@@ -25,7 +25,9 @@ from bmtune.search.conduct import end_remaining
 from bmtune.search.fleet import Fleet
 from bmtune.search.lanes import seam_holds
 from bmtune.search.ledger import Ledger
+from bmtune.search.outcome import Afterwards
 from bmtune.search.outcome import SearchOutcome
+from bmtune.search.outcome import unchanged
 from bmtune.search.plan import plan_hosts
 from bmtune.search.plan import whole_gpus
 from bmtune.search.resolve import ResolvedSearch
@@ -61,7 +63,11 @@ SOLO = Backend()
 
 
 def run_search(
-    resolved: ResolvedSearch, listener: Listener, cluster: Cluster | None = None, backend: Backend = SOLO
+    resolved: ResolvedSearch,
+    listener: Listener,
+    cluster: Cluster | None = None,
+    backend: Backend = SOLO,
+    afterwards: Afterwards = unchanged,
 ) -> SearchOutcome:
     """Runs a search.
 
@@ -70,6 +76,7 @@ def run_search(
         listener: Hears of every record.
         cluster: A connection that has begun; None begins one.
         backend: What trains and measures.
+        afterwards: What happens to the outcome when all records are written, on the same Ray.
 
     Raises:
         ResourceError: One trial fits on no machine.
@@ -79,6 +86,7 @@ def run_search(
     with cluster or Cluster(resolved.address) as connected:
         connected.wait()
         outcome, stopper = _recorded(resolved, listener, _placement(resolved, backend.trainable), backend)
+        outcome = afterwards(outcome)
     if stopper.failure is not None:
         raise SearchStoppedError(
             f"a search must have trials that can be trained, but {stopper.reason}; "
