@@ -5,7 +5,6 @@ A records file holds one JSON object a line, each with a CRC-32 of its own text,
 reading, and damage anywhere else is an error that names the line.
 """
 
-import fcntl
 import json
 import math
 import os
@@ -14,16 +13,13 @@ import time
 import zlib
 from collections.abc import Callable
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated
-from typing import Generic
 from typing import Literal
 from typing import Protocol
 from typing import Self
-from typing import TypeVar
 
 from pydantic import BaseModel
 from pydantic import ConfigDict
@@ -43,14 +39,12 @@ Metrics = dict[str, float]
 """Measured values by metric name."""
 
 
-class Line(BaseModel):
-    """One line of a file of records."""
-
+class _Line(BaseModel):
     # Non-finite numbers travel as strings: JSON has no word for them, and a diverged trial must survive a round trip.
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
-class Objective(Line):
+class Objective(_Line):
     """What a search makes as good as it can."""
 
     metric: str
@@ -61,7 +55,7 @@ class Objective(Line):
         return candidate > incumbent if self.mode == "max" else candidate < incumbent
 
 
-class RunStarted(Line):
+class RunStarted(_Line):
     """The first line of a records file."""
 
     kind: Literal["run_started"] = "run_started"
@@ -84,14 +78,14 @@ class RunStarted(Line):
     """Seconds since 1970."""
 
 
-class Notice(Line):
+class Notice(_Line):
     """Something that the user should know of the run, in a sentence; nothing follows from it."""
 
     kind: Literal["notice"] = "notice"
     text: str
 
 
-class TrialStarted(Line):
+class TrialStarted(_Line):
     """A configuration was proposed; its trial exists from here on."""
 
     kind: Literal["trial_started"] = "trial_started"
@@ -102,7 +96,7 @@ class TrialStarted(Line):
     time: float
 
 
-class PretrainingShared(Line):
+class PretrainingShared(_Line):
     """A trial did not train its `pre` phase: it took the result of one that would have been equal."""
 
     kind: Literal["pretraining_shared"] = "pretraining_shared"
@@ -119,7 +113,7 @@ class PretrainingShared(Line):
     """What the main phase starts from, as "start/..."."""
 
 
-class Epoch(Line):
+class Epoch(_Line):
     """One epoch of one trial; (trial, phase, epoch) is unique."""
 
     kind: Literal["epoch"] = "epoch"
@@ -139,7 +133,7 @@ class Epoch(Line):
     best_metrics: Metrics | None = None
 
 
-class Rung(Line):
+class Rung(_Line):
     """A trial reached a rung, and halving decided."""
 
     kind: Literal["rung"] = "rung"
@@ -152,7 +146,7 @@ class Rung(Line):
     """Whether it goes on, ends, goes on as promoted, or waits for a promotion."""
 
 
-class TrialPromoted(Line):
+class TrialPromoted(_Line):
     """A trial that had paused at a rung goes on."""
 
     kind: Literal["trial_promoted"] = "trial_promoted"
@@ -162,7 +156,7 @@ class TrialPromoted(Line):
     time: float
 
 
-class CheckpointWritten(Line):
+class CheckpointWritten(_Line):
     """A checkpoint lies in the run folder."""
 
     kind: Literal["checkpoint"] = "checkpoint"
@@ -176,7 +170,7 @@ class CheckpointWritten(Line):
 Status = Literal["completed", "pruned", "failed"]
 
 
-class TrialFinished(Line):
+class TrialFinished(_Line):
     """A trial ended."""
 
     kind: Literal["trial_finished"] = "trial_finished"
@@ -193,7 +187,7 @@ class TrialFinished(Line):
     time: float
 
 
-class RunFinished(Line):
+class RunFinished(_Line):
     """The search ended by itself (a run that was interrupted has no such line)."""
 
     kind: Literal["run_finished"] = "run_finished"
@@ -239,8 +233,8 @@ class Listener(Protocol):
         """Called once for each record, in order, after it was handed to the file."""
 
 
-def to_line(record: Line) -> bytes:
-    """The line of one record: `{"crc": "89abcdef", "record": {...}}` and a newline."""
+def to_line(record: BaseModel) -> bytes:
+    """The line of one record, of whatever kind: `{"crc": "89abcdef", "record": {...}}` and a newline."""
     body = record.model_dump_json().encode()
     return b'{"crc":"%08x","record":%s}\n' % (zlib.crc32(body), body)
 
@@ -251,22 +245,19 @@ def from_line(line: bytes) -> Record:
 
 
 def body_of(line: bytes) -> bytes:
-    """The JSON of a record; raises ValueError for a line that is not whole."""
+    """The JSON of the record in a line; raises ValueError for one that is not what `to_line` wrote."""
     framed = _FRAME.fullmatch(line)
     if framed is None:
         raise ValueError("it is not a record")
     checksum, body = framed.groups()
     if int(checksum, 16) != zlib.crc32(body):
         raise ValueError("its checksum does not match")
-    return body
-
-
-Entry = TypeVar("Entry")
+    return bytes(body)
 
 
 @dataclass(frozen=True)
-class LinesRead(Generic[Entry]):
-    """What a file of records holds.
+class RecordsRead:
+    """What `read_records` found.
 
     Attributes:
         records: Every whole record, in order.
@@ -274,12 +265,9 @@ class LinesRead(Generic[Entry]):
         notice: One sentence about a torn tail that was dropped, or None.
     """
 
-    records: tuple[Entry, ...]
+    records: tuple[Record, ...]
     size: int
     notice: str | None
-
-
-RecordsRead = LinesRead[Record]
 
 
 def read_records(path: Path) -> RecordsRead:
@@ -288,32 +276,17 @@ def read_records(path: Path) -> RecordsRead:
     Raises:
         FormatError: The file is missing, of another format or version, or damaged before its last line.
     """
-    return read_lines(path, from_line, FORMAT, READABLE)
-
-
-def read_lines(path: Path, parse: Callable[[bytes], Entry], name: str, versions: tuple[int, ...]) -> LinesRead[Entry]:
-    """Reads a file of lines that `to_line` made.
-
-    Args:
-        path: The file.
-        parse: A line to its record; raises ValueError for one that is none.
-        name: The format that the first line must name.
-        versions: The versions of it that can be read.
-
-    Raises:
-        FormatError: The file is missing, of another format or version, or damaged before its last line.
-    """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise FormatError(f"a run must have a readable records file, but {path} is not: {error.strerror}") from error
-    records: list[Entry] = []
+    records: list[Record] = []
     size = 0
     for number, line in _whole_lines(content):
         if number == 1:
-            _check_format(line, path, name, versions)
+            _check_format(line, path)
         try:
-            records.append(parse(line))
+            records.append(from_line(line))
         except ValidationError as error:
             raise FormatError(_damage(path, number, error.errors()[0]["msg"])) from error
         except ValueError as error:
@@ -321,7 +294,7 @@ def read_lines(path: Path, parse: Callable[[bytes], Entry], name: str, versions:
         size += len(line) + 1
     torn = len(content) - size
     notice = f"{path}: the last line was cut off after {torn} bytes and is left out" if torn else None
-    return LinesRead(tuple(records), size, notice)
+    return RecordsRead(tuple(records), size, notice)
 
 
 def _whole_lines(content: bytes) -> Iterator[tuple[int, bytes]]:
@@ -336,16 +309,16 @@ def _damage(path: Path, number: int, reason: str) -> str:
     )
 
 
-def _check_format(line: bytes, path: Path, name: str, versions: tuple[int, ...]) -> None:
+def _check_format(line: bytes, path: Path) -> None:
     try:
         record = json.loads(line)["record"]
-        found, version = record.get("format"), record.get("version")
+        name, version = record.get("format"), record.get("version")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise FormatError(_damage(path, 1, "it is not a record")) from error
-    if found != name or version not in versions:
+    if name != FORMAT or version not in READABLE:
         raise FormatError(
-            f"records must have the format {name} version {' or '.join(map(str, versions))}, "
-            f"but {path} has {found} version {version}; "
+            f"records must have the format {FORMAT} version {' or '.join(map(str, READABLE))}, "
+            f"but {path} has {name} version {version}; "
             "read it with the version of bmtune that wrote it"
         )
 
@@ -360,14 +333,11 @@ class RecordWriter:
     def __init__(self, path: Path, sync_every_s: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
         """Opens `path` for appending; a torn tail must have been cut off before."""
         self._file = path.open("ab", buffering=0)
-        # Readers ask it whether the run goes on. Where a file system knows no locks they must do without.
-        with suppress(OSError):
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._sync_every_s = sync_every_s
         self._clock = clock
         self._synced = clock()
 
-    def write(self, record: Line) -> None:
+    def write(self, record: BaseModel) -> None:
         """Appends one record."""
         self._file.write(to_line(record))
         if self._clock() - self._synced >= self._sync_every_s:

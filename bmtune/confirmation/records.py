@@ -3,27 +3,35 @@
 What is in it is never done again: a confirmation that was interrupted, or is asked for with more seeds, goes on.
 """
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 from typing import Literal
+from typing import NamedTuple
 
+from pydantic import BaseModel
+from pydantic import ConfigDict
 from pydantic import Field
 from pydantic import TypeAdapter
+from pydantic import ValidationError
 
-from bmtune.records import Line
-from bmtune.records import LinesRead
+from bmtune.errors import FormatError
 from bmtune.records import Metrics
 from bmtune.records import Objective
 from bmtune.records import body_of
-from bmtune.records import read_lines
 
 FILE = "confirmation.jsonl"
 FORMAT = "bmtune.confirmation"
 VERSION = 1
 
 
-class ConfirmationStarted(Line):
+class _Line(BaseModel):
+    # A metric that is not finite travels as a string: JSON has no word for it.
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+class ConfirmationStarted(_Line):
     """The first line."""
 
     kind: Literal["confirmation_started"] = "confirmation_started"
@@ -41,7 +49,7 @@ class ConfirmationStarted(Line):
     """Seconds since 1970."""
 
 
-class TrainingEnded(Line):
+class TrainingEnded(_Line):
     """One configuration was trained with one seed."""
 
     kind: Literal["training_ended"] = "training_ended"
@@ -68,7 +76,7 @@ class TrainingEnded(Line):
     time: float
 
 
-class TestMeasured(Line):
+class TestMeasured(_Line):
     """A winner's model was measured on the test rows; nothing is chosen by it."""
 
     __test__ = False  # the name is no test's
@@ -84,13 +92,50 @@ ConfirmationRecord = ConfirmationStarted | TrainingEnded | TestMeasured
 _RECORD: TypeAdapter[ConfirmationRecord] = TypeAdapter(Annotated[ConfirmationRecord, Field(discriminator="kind")])
 
 
-def read_confirmation(path: Path) -> LinesRead[ConfirmationRecord]:
+class ConfirmationRead(NamedTuple):
+    """What a file holds.
+
+    Attributes:
+        records: Every whole record, in order.
+        size: Bytes that they take; whatever follows is a torn tail.
+    """
+
+    records: tuple[ConfirmationRecord, ...]
+    size: int
+
+
+def read_confirmation(path: Path) -> ConfirmationRead:
     """Reads the file.
 
     Raises:
         FormatError: It is unreadable, of another format or version, or damaged before its last line.
     """
-    return read_lines(path, lambda line: _RECORD.validate_json(body_of(line)), FORMAT, (VERSION,))
+    try:
+        *lines, _ = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise FormatError(f"a confirmation must be readable, but {path} is not: {error.strerror}") from error
+    records: list[ConfirmationRecord] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            records.append(_parse(line, path))
+        except ValueError as error:
+            reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+            raise FormatError(
+                f"every line of a confirmation must be whole, but line {number} of {path} is damaged ({reason}); move "
+                "the file away to confirm anew"
+            ) from error
+    return ConfirmationRead(tuple(records), sum(len(line) + 1 for line in lines))
+
+
+def _parse(line: bytes, path: Path) -> ConfirmationRecord:
+    body = body_of(line)
+    head = json.loads(body)
+    if head.get("kind") == "confirmation_started" and (head.get("format"), head.get("version")) != (FORMAT, VERSION):
+        raise FormatError(
+            f"a confirmation must have the format {FORMAT} version {VERSION}, but {path} has {head.get('format')} "
+            f"version {head.get('version')}; move the file away to confirm anew"
+        )
+    return _RECORD.validate_json(body)
 
 
 class Ended:

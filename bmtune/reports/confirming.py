@@ -111,8 +111,8 @@ class ConfirmationBar:
 def table(found: ConfirmationEntry) -> Table:
     """Every configuration with its mean, and how the winner compares with it."""
     made = Table(
-        *("trial", f"{found.metric}, mean", "95 %", "sd", "winner's minus this", "p", "p corrected"),
-        title=f"over {len(found.seeds)} fresh seeds, validation rows",
+        *("trial", "mean", "low", "high", "sd", "winner -", "p"),
+        title=f"{found.metric} on validation rows, {len(found.seeds)} fresh seeds, 95 % intervals",
         title_justify="left",
     )
     compared = {entry.trial: entry for entry in found.comparisons}
@@ -123,16 +123,19 @@ def table(found: ConfirmationEntry) -> Table:
             count = sum(value is None for value in entry.values)
             made.add_row(name, f"{count} failed", *[""] * 5)
             continue
-        cells = [number(entry.mean.value), _ends(entry.mean), number(entry.sd)]
         other = compared.get(entry.trial)
-        tested = [number(other.difference), number(other.p), number(other.p_corrected)] if other else [""] * 3
-        made.add_row(name, *cells, *tested)
+        tested = [_short(other.difference), _short(other.p_corrected)] if other else ["", ""]
+        made.add_row(name, *_cells(entry.mean), _short(entry.sd), *tested)
     made.add_section()
-    made.add_row("winner, shrunk", number(found.estimate.value), _ends(found.estimate), *[""] * 4)
-    for name, tested_rows in found.test.items():
-        made.add_row(f"winner, test {name}", number(tested_rows.value), _ends(tested_rows), *[""] * 4)
+    made.add_row("winner, shrunk", *_cells(found.estimate), *[""] * 3)
+    for metric, measured in found.test.items():
+        made.add_row(f"test {metric}", *_cells(measured), *[""] * 3)
     return made
 
 
-def _ends(entry: IntervalEntry) -> str:
-    return f"{number(entry.low)} to {number(entry.high)}"
+def _cells(entry: IntervalEntry) -> list[str]:
+    return [_short(entry.value), _short(entry.low), _short(entry.high)]
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}"

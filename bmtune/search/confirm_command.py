@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bmtune.confirmation.progress import Follower
 from bmtune.errors import BmtuneError
 from bmtune.search.cluster import Cluster
+from bmtune.search.lock import check_unlocked
 from bmtune.search.outcome import SearchOutcome
 
 if TYPE_CHECKING:
@@ -36,9 +37,10 @@ def confirm_run(
     """
     # Not at the top: Optuna and torch take seconds, and Ray must not be imported before its cluster is made private.
     from bmtune.search.confirm_run import check_rows
-    from bmtune.search.confirm_run import open_run
+    from bmtune.search.confirm_run import read_run
 
-    run = open_run(folder)
+    check_unlocked(folder)
+    run = read_run(folder)
     if gpus_per_trial is not None:
         settings = run.space.run.model_copy(update={"gpus_per_trial": gpus_per_trial})
         run = replace(run, space=replace(run.space, run=settings))
@@ -62,13 +64,13 @@ def confirm_after(outcome: SearchOutcome, setting: str, follower: Follower, back
     """
     from bmtune.search.confirm import confirm
     from bmtune.search.confirm_choice import parse_wish
-    from bmtune.search.confirm_run import open_run
+    from bmtune.search.confirm_run import read_run
 
     if outcome.best is None or outcome.interrupted:
         return outcome
     again = f"bmtune confirm {outcome.run_folder}"
     try:
-        run = open_run(outcome.run_folder)
+        run = read_run(outcome.run_folder)
         wish = _afforded(run) if setting == AUTO else parse_wish(setting)
         if wish is None:
             why = f"nothing was confirmed, since it would take too long beside this search; {again} does it"

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import optuna
+
 from bmtune.config.space import SearchSpace
 from bmtune.config.space import load_space
 from bmtune.errors import DataError
@@ -57,11 +59,11 @@ class EndedRun:
         return ResolvedSearch(self.space, self.folder, None).pre_cache
 
 
-def open_run(folder: Path) -> EndedRun:
-    """Reads a run whose search has ended, or was interrupted or killed.
+def read_run(folder: Path) -> EndedRun:
+    """Reads a run whose search writes no more: it has ended, or was interrupted or killed.
 
     Raises:
-        RunFolderError: It is no run, its search goes on, or no trial of it was measured.
+        RunFolderError: It is no run, or no trial of it was measured.
         FormatError: A file has a format or a version that this release does not read.
         ConfigError: `search.yaml` was edited and breaks a rule.
     """
@@ -70,11 +72,7 @@ def open_run(folder: Path) -> EndedRun:
         raise RunFolderError(
             f"a run must be a folder with {RECORDS_FILE}, but {folder} is not; give the folder that a search wrote"
         )
-    if _is_being_written(path):
-        raise RunFolderError(
-            f"a run must have ended before it is confirmed, but the search in {folder} goes on; wait, or end it with "
-            "Ctrl-C"
-        )
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     records = read_records(path).records
     space = load_space(folder / SEARCH_FILE)
     state = SearchState.replay(space, records)
@@ -98,16 +96,6 @@ def check_rows(run: EndedRun) -> None:
             f"a run must be confirmed on the data that it searched on, but {run.header.dataset} has changed since "
             f"({found[:12]} instead of {run.header.data_hash[:12]}); bring the data back, or search again"
         )
-
-
-def _is_being_written(path: Path) -> bool:
-    """Whether a writer of records has the file open on this machine; its end, however it comes, ends that."""
-    with path.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from bmtune.search.conduct import end_remaining
 from bmtune.search.fleet import Fleet
 from bmtune.search.lanes import seam_holds
 from bmtune.search.ledger import Ledger
+from bmtune.search.lock import RunLock
 from bmtune.search.outcome import Afterwards
 from bmtune.search.outcome import SearchOutcome
 from bmtune.search.outcome import unchanged
@@ -140,6 +141,7 @@ def _recorded(
     (folder / SEARCH_FILE).write_text(dump(resolved.to_mapping()), encoding="utf-8")
     state = SearchState(resolved.space)
     with ExitStack() as stack:
+        stack.enter_context(RunLock(folder))
         mode = resolved.space.run.wandb
         follower = stack.enter_context(WandbProcess(folder, mode)) if mode else None
         writer = stack.enter_context(RecordWriter(folder / RECORDS_FILE))
