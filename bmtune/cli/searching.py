@@ -53,6 +53,6 @@ def _print_outcome(outcome: SearchOutcome) -> None:
         typer.echo(outcome.notice, err=True)
     if outcome.best is not None:
         typer.echo(f"# the best configuration, kept in {outcome.run_folder / 'best.yaml'}")
-        typer.echo(dump(outcome.best.model_dump(mode="json")), nl=False)
         if outcome.best.confirmation is not None:
             typer.echo(f"# {outcome.best.confirmation.verdict}")
+        typer.echo(dump(outcome.best.model_dump(mode="json")), nl=False)

@@ -75,7 +75,12 @@ def read_run(folder: Path) -> EndedRun:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     records = read_records(path).records
     space = load_space(folder / SEARCH_FILE)
-    state = SearchState.replay(space, records)
+    try:
+        state = SearchState.replay(space, records)
+    except ValueError as error:
+        raise RunFolderError(
+            f"a run's records must fit its {SEARCH_FILE}, but in {folder} they do not ({error}); bring the file back"
+        ) from error
     if not state.ranked:
         raise RunFolderError(
             f"a run must have a trial that was measured, but {folder} has {state.num_started} trials, of which "
