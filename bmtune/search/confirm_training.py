@@ -87,13 +87,15 @@ class PairTraining:
     def train(self, tasks: Mapping[Pair, Task]) -> None:
         """Trains all of them; pairs of one seed follow one another, so that hosts load each split once."""
         self._waiting.extend(_Course(pair, task) for pair, task in tasks.items())
-        self._fleet.ask_for(len(tasks))
         while self._waiting or self._placed:
             self._place()
             for heard in self._fleet.hear(HEAR_S):
                 self._take(heard)
 
     def _place(self) -> None:
+        if self._waiting:
+            # Hosts that were lost are started anew.
+            self._fleet.ask_for(len(self._waiting) + len(self._placed))
         for _ in range(len(self._waiting)):
             course = self._waiting.popleft()
             lane = self._fleet.place(course.task.model_dump_json(), suspect=course.losses >= SUSPECT_AFTER)
