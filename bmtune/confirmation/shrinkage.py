@@ -24,7 +24,7 @@ from bmtune.confirmation.intervals import interval
 from bmtune.confirmation.intervals import mean_interval
 
 EXPONENT = -0.75
-"""Of the prior on B: 0 shrinks outliers too much, -1 shrinks equal ones too little (`python -m benchmarks belief`)."""
+"""Of the prior on B: 0 shrinks outliers too much, -1 shrinks equal ones too little (docs/confirmation.md)."""
 
 NEARLY_NOTHING = 1e-6
 """Below it the incomplete gamma functions are replaced by their limit."""

@@ -1,6 +1,7 @@
 """Runs that are confirmed on a real Ray: with a training that takes no time, and once with the real one."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from bmtune.confirmation.records import read_confirmation
 from bmtune.errors import RunFolderError
 from bmtune.errors import SearchStoppedError
 from bmtune.search.confirm_choice import Wish
+from bmtune.search.confirm_command import confirm_after
+from bmtune.search.outcome import SearchOutcome
 from bmtune.search.resolve import ResolvedSearch
 
 pytestmark = pytest.mark.slow
@@ -31,12 +34,16 @@ class Followed:
 
 
 @pytest.fixture
-def searched(make_space: Callable[..., SearchSpace], backend: Any, listened: Any, tmp_path: Path) -> Path:
+def outcome(make_space: Callable[..., SearchSpace], backend: Any, listened: Any, tmp_path: Path) -> SearchOutcome:
     """A run of four trials whose values are known: |log10(lr) + 2| + 1 / epoch."""
     from bmtune.search.driver import run_search
 
     space = make_space(NO_HALVING, ("trials: 8, max_epochs: 9", "trials: 4, max_epochs: 3"))
-    outcome = run_search(ResolvedSearch(space, tmp_path / "run", None, "hash"), listened, backend=backend)
+    return run_search(ResolvedSearch(space, tmp_path / "run", None, "hash"), listened, backend=backend)
+
+
+@pytest.fixture
+def searched(outcome: SearchOutcome) -> Path:
     return outcome.run_folder
 
 
@@ -118,6 +125,38 @@ def test_two_confirmations_of_a_run_keep_apart(searched: Path, backend: Any) -> 
 
     with in_use(searched), pytest.raises(RunFolderError, match="confirmed by one process at a time"):
         confirmed(searched, backend, Wish(1, 2))
+
+
+class Impatient:
+    """Presses Ctrl-C when the first training has ended."""
+
+    def on_confirming(self, progress: ConfirmationProgress) -> None:
+        if progress.latest is not None:
+            raise KeyboardInterrupt
+
+
+def test_what_happens_after_a_search_is_as_it_wished(outcome: SearchOutcome, backend: Any) -> None:
+    followed = Followed()
+    assert confirm_after(outcome, "none", followed, backend) == outcome
+    assert confirm_after(replace(outcome, interrupted=True), "1:2", followed, backend).best == outcome.best
+    # A search of a few seconds: the processes of a confirmation take longer to start.
+    short = confirm_after(outcome, "auto", followed, backend)
+    assert short.best == outcome.best
+    assert short.notice == (
+        f"nothing was confirmed, since it would take too long beside this search; bmtune confirm {outcome.run_folder} "
+        "does it"
+    )
+    assert followed.heard == []
+    broken = confirm_after(outcome, "1:2", Impatient(), backend)
+    assert broken.interrupted
+    assert broken.best == outcome.best
+    assert "the confirmation was interrupted; bmtune confirm" in broken.notice
+    once = trainings(outcome.run_folder)
+    assert once
+    whole = confirm_after(outcome, "1:2", followed, backend)
+    assert whole.best.confirmation is not None
+    assert not whole.interrupted
+    assert trainings(outcome.run_folder)[: len(once)] == once
 
 
 def test_a_search_confirms_what_it_found(ray_cluster: Any, listened: Any, tmp_path: Path) -> None:

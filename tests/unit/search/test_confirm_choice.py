@@ -12,6 +12,7 @@ from bmtune.records import TrialFinished
 from bmtune.records import TrialStarted
 from bmtune.search.confirm_choice import AFFORDABLE
 from bmtune.search.confirm_choice import STARTING_S
+from bmtune.search.confirm_choice import TOGETHER
 from bmtune.search.confirm_choice import Wish
 from bmtune.search.confirm_choice import affordable
 from bmtune.search.confirm_choice import choose
@@ -136,7 +137,7 @@ def test_what_a_confirmation_takes_is_expected_from_what_the_search_took(
         epoch(1, 2, 2.0, 2.0, phase="gan", budget=2),
     ]
     # Each pre-trains for 3 s; trial 0 takes 4 s an epoch, trial 1 takes 1.5 s.
-    assert expected_seconds(epochs, found, 10) == pytest.approx(3 + 40 + 3 + 15)
+    assert expected_seconds(epochs, found, 10) == pytest.approx(TOGETHER * (3 + 40 + 3 + 15))
 
 
 def test_the_most_that_is_affordable_is_confirmed() -> None:
