@@ -11,6 +11,7 @@ import typer
 
 from bmtune import __version__
 from bmtune.cli.best import best
+from bmtune.cli.confirm import confirm
 from bmtune.cli.data import data
 from bmtune.cli.evaluate import evaluate
 from bmtune.cli.search import search
@@ -49,6 +50,7 @@ def _bmtune(
 
 app.command()(search)
 app.command()(best)
+app.command()(confirm)
 app.command()(train)
 app.command()(evaluate)
 app.add_typer(data, name="data")

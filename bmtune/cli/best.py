@@ -39,5 +39,7 @@ def best(
     for place, entry in enumerate(shown, start=1):
         values = metrics(entry.metrics, summary.best.objective[0].metric)
         typer.echo(f"# {place}. trial {entry.trial}, epoch {entry.epoch}: {values}")
+    if summary.best.confirmation is not None:
+        typer.echo(f"# {summary.best.confirmation.verdict}")
     typer.echo(dump(content), nl=False)
     return 0

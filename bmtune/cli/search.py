@@ -161,6 +161,16 @@ def search(
         Literal["online", "offline"] | None,
         typer.Option("--wandb", help="Tell Weights & Biases, now or by wandb sync.", show_default="not told"),
     ] = None,
+    confirm: Annotated[
+        str | None,
+        typer.Option(
+            "--confirm",
+            metavar="K:S",
+            help="Train the K best and the base configuration with S fresh seeds at the end; auto: 3:5, or less, if "
+            "that is quick beside the search; none: do not.",
+            show_default=_SPACES,
+        ),
+    ] = None,
 ) -> int:
     """Search hyperparameters of TRAINER and write the best configuration to DIR/NAME/best.yaml."""
     from bmtune.cli.searching import print_resolved
@@ -191,5 +201,6 @@ def search(
         report_every_s=report_every,
         pre_cache=None if pre_cache is None else str(pre_cache),
         wandb=wandb,
+        confirm=confirm,
     )
     return print_resolved(request) if dry_run else run(request)

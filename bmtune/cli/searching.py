@@ -42,7 +42,7 @@ def run(request: SearchRequest) -> int:
         check_login(mode)
     console = Console()
     with LiveProgress(console) if console.is_terminal else LineProgress(typer.echo) as listener:
-        outcome = search(request, listener)
+        outcome = search(request, listener, listener)
     _print_outcome(outcome)
     return INTERRUPTED if outcome.interrupted else 0
 
@@ -54,4 +54,6 @@ def _print_outcome(outcome: SearchOutcome) -> None:
         typer.echo(outcome.notice, err=True)
     if outcome.best is not None:
         typer.echo(f"# the best configuration, kept in {outcome.run_folder / 'best.yaml'}")
+        if outcome.best.confirmation is not None:
+            typer.echo(f"# {outcome.best.confirmation.verdict}")
         typer.echo(dump(outcome.best.model_dump(mode="json")), nl=False)

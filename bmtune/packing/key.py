@@ -1,10 +1,13 @@
 """What must be equal for two trials to be advanced together."""
 
 import json
+from functools import lru_cache
 from math import log2
 from typing import Any
 
+import torch
 from pydantic import BaseModel
+from torch import Tensor
 
 from bmtune.config.base import Lane
 from bmtune.config.lanes import SECTIONS
@@ -17,20 +20,33 @@ def pack_key(problem: Problem, state: TrialState) -> str:
     """A text that is equal for trials whose next epochs can be one batched program.
 
     It holds all of the phase's configuration that is not marked as a lane's own, network, data, evaluation and device,
-    and the buckets of the bond and physical dimensions.
+    the training rows of each class, on which the number of batches depends, and the buckets of the bond and physical
+    dimensions.
     """
     config = problem.config
     content = {
         "phase": state.phase,
         "section": shared(get(config, SECTIONS[state.phase])),
         "born": shared(config.born),
-        "data": config.data.model_dump(mode="json"),
+        "data": shared(config.data),
+        "split_seed": config.data.split_seed if problem.splits["train"].x.numel() > MOST_JOINED else None,
+        "rows": _rows_by_class(problem.splits["train"].y),
         "evaluation": config.evaluation.model_dump(mode="json"),
         "device": str(problem.device),
         "bond_dim": bucket(config.born.bond_dim),
         "physical_dim": bucket(config.born.physical_dim),
     }
     return json.dumps(content, sort_keys=True)
+
+
+MOST_JOINED = 1 << 23
+"""Numbers in training rows up to which trials on different splits share a pack: it holds the rows of all splits once
+more, and trials on larger rows gain less from company."""
+
+
+@lru_cache(maxsize=64)
+def _rows_by_class(labels: Tensor) -> tuple[int, ...]:
+    return tuple(torch.bincount(labels).tolist())
 
 
 def bucket(size: int) -> int:

@@ -13,8 +13,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from bmtune.confirmation.progress import ConfirmationProgress
 from bmtune.records import Record
 from bmtune.redaction import one_line
+from bmtune.reports.confirming import describe_epochs
 from bmtune.reports.lines import describe
 from bmtune.reports.lines import end_of_run
 from bmtune.reports.progress import RunProgress
@@ -45,6 +47,7 @@ class LiveProgress:
         self._clock = clock
         self._began = clock()
         self._progress = RunProgress()
+        self._confirming: ConfirmationProgress | None = None
         # Drawing happens on rich's thread while records come in on the search's.
         self._lock = threading.Lock()
         self._live = Live(
@@ -60,6 +63,11 @@ class LiveProgress:
         """Adds one record to the tally; nothing is drawn."""
         with self._lock:
             self._progress.on_record(record)
+
+    def on_confirming(self, progress: ConfirmationProgress) -> None:
+        """Remembers how far the confirmation is; nothing is drawn."""
+        with self._lock:
+            self._confirming = progress
 
     def __enter__(self) -> Self:
         """Begins to draw."""
@@ -85,7 +93,8 @@ class LiveProgress:
         notes = [Text(f"note: {one_line(text)}", style="dim") for text in progress.notices]
         head = [self._headline(elapsed), self._best_line(), *notes]
         if progress.finished is not None:
-            return Group(*head, Text(one_line(end_of_run(progress.finished, progress, elapsed))))
+            confirming = [] if self._confirming is None else [Text(describe_epochs(self._confirming))]
+            return Group(*head, Text(one_line(end_of_run(progress.finished, progress, elapsed))), *confirming)
         return Group(*head, self._table(progress.started.objective.metric, progress.started.max_epochs))
 
     def _headline(self, elapsed: float) -> Text:

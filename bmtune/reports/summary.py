@@ -31,8 +31,8 @@ class Summary:
     """What a run found so far.
 
     Attributes:
-        best: What `best.yaml` says, or would say if it were written now.
-        top: The best trials, the winner first.
+        best: What `best.yaml` says, or would say if it were written now; after a confirmation its winner.
+        top: The best trials of the search, the best first.
         finished: Whether the search ended by itself.
         notice: One sentence about a damaged end of the records that was left out, or None.
     """
@@ -75,10 +75,15 @@ def summarize(run: Path, num_top: int = 1) -> Summary:
         )
     space = load_space(run / SEARCH_FILE)
     top = tuple(_entry(progress, trial, space) for trial in ranked)
+    confirmed = None
     if (run / BEST_FILE).is_file():
-        kept = read_best(run / BEST_FILE).best
-        top = tuple(kept if (entry.trial, entry.epoch) == (kept.trial, kept.epoch) else entry for entry in top)
-    return Summary(_file(progress, top[0]), top, progress.finished is not None, read.notice)
+        file = read_best(run / BEST_FILE)
+        kept, confirmed = file.best, None if file.confirmation is None else file
+        if confirmed is None:
+            top = tuple(kept if (entry.trial, entry.epoch) == (kept.trial, kept.epoch) else entry for entry in top)
+    # A confirmation decides for itself: its winner need not be the one that the search found best, and was trained
+    # with another seed than the trial.
+    return Summary(confirmed or _file(progress, top[0]), top, progress.finished is not None, read.notice)
 
 
 def _entry(progress: RunProgress, trial: TrialProgress, space: SearchSpace) -> BestEntry:

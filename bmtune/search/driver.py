@@ -26,7 +26,10 @@ from bmtune.search.conduct import end_remaining
 from bmtune.search.fleet import Fleet
 from bmtune.search.lanes import seam_holds
 from bmtune.search.ledger import Ledger
+from bmtune.search.lock import RunLock
+from bmtune.search.outcome import Afterwards
 from bmtune.search.outcome import SearchOutcome
+from bmtune.search.outcome import unchanged
 from bmtune.search.plan import plan_hosts
 from bmtune.search.plan import whole_gpus
 from bmtune.search.resolve import ResolvedSearch
@@ -62,7 +65,11 @@ SOLO = Backend()
 
 
 def run_search(
-    resolved: ResolvedSearch, listener: Listener, cluster: Cluster | None = None, backend: Backend = SOLO
+    resolved: ResolvedSearch,
+    listener: Listener,
+    cluster: Cluster | None = None,
+    backend: Backend = SOLO,
+    afterwards: Afterwards = unchanged,
 ) -> SearchOutcome:
     """Runs a search.
 
@@ -71,6 +78,7 @@ def run_search(
         listener: Hears of every record.
         cluster: A connection that has begun; None begins one.
         backend: What trains and measures.
+        afterwards: What happens to the outcome when all records are written, on the same Ray.
 
     Raises:
         ResourceError: One trial fits on no machine.
@@ -81,6 +89,7 @@ def run_search(
         connected.wait()
         placement = replace(_placement(resolved, backend.trainable), warning=connected.warning)
         outcome, stopper = _recorded(resolved, listener, placement, backend)
+        outcome = afterwards(outcome)
     if stopper.failure is not None:
         raise SearchStoppedError(
             f"a search must have trials that can be trained, but {stopper.reason}; "
@@ -136,6 +145,7 @@ def _recorded(
     (folder / SEARCH_FILE).write_text(dump(resolved.to_mapping()), encoding="utf-8")
     state = SearchState(resolved.space)
     with ExitStack() as stack:
+        stack.enter_context(RunLock(folder))
         mode = resolved.space.run.wandb
         follower = stack.enter_context(WandbProcess(folder, mode)) if mode else None
         writer = stack.enter_context(RecordWriter(folder / RECORDS_FILE))

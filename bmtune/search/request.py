@@ -32,6 +32,7 @@ class SearchRequest:
         report_every_s: Seconds between two reports of one trial; 0: a report after every epoch.
         pre_cache: Folder of results of pre-training that several runs share; None: one in the run folder.
         wandb: "online" or "offline".
+        confirm: "K:S", "auto" or "none".
     """
 
     trainer: str
@@ -57,3 +58,4 @@ class SearchRequest:
     report_every_s: float | None = None
     pre_cache: str | None = None
     wandb: str | None = None
+    confirm: str | None = None

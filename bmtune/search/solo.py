@@ -57,9 +57,12 @@ class SoloTraining:
 
     def __init__(self, config: TrialConfig, device: str, saved: Saved | None) -> None:
         """Starts a trial, or goes on from what `last` returned."""
-        problem = make_problem(config, load_data(config), device)
+        data = load_data(config)
+        problem = make_problem(config, data, device)
         self.lane = Lane(problem, from_checkpoint(problem, *saved) if saved else start(problem))
         self.keys: dict[str, str] = {}
+        # Trainings on more splits than are kept would load them again and again to ask for it.
+        self._content_hash = data.content_hash
 
     def advance(self) -> EpochReport:
         """See `Training.advance`."""
@@ -82,7 +85,7 @@ class SoloTraining:
         config, state = self.lane.problem.config, self.lane.state
         if not config.pretrains or state.phase != "pre" or state.status.ended:
             return None
-        return pre_determined_by(config, load_data(config).content_hash, self.lane.problem.device.type)
+        return pre_determined_by(config, self._content_hash, self.lane.problem.device.type)
 
     def pre_result(self) -> Pretrained | None:
         """See `Pretraining.pre_result`."""

@@ -43,7 +43,8 @@ class RowBatches:
 def row_batches(problem: Problem, batch_size: int, seed: int) -> RowBatches:
     """One pass over the training rows in seeded order."""
     labels = problem.splits["train"].y
-    return RowBatches(row_order(len(labels), torch.Generator().manual_seed(seed), labels.device), batch_size)
+    order = row_order(len(labels), torch.Generator().manual_seed(seed), labels.device)
+    return RowBatches(order + problem.first_row, batch_size)
 
 
 def embedded(problem: Problem, chosen: Tensor) -> tuple[Tensor, Tensor]:
