@@ -13,6 +13,7 @@ from bmtune import __version__
 from bmtune.cli.best import best
 from bmtune.cli.data import data
 from bmtune.cli.evaluate import evaluate
+from bmtune.cli.report import report
 from bmtune.cli.search import search
 from bmtune.cli.train import train
 from bmtune.errors import BmtuneError
@@ -47,6 +48,7 @@ def _bmtune(
 
 app.command()(search)
 app.command()(best)
+app.command()(report)
 app.command()(train)
 app.command()(evaluate)
 app.add_typer(data, name="data")
