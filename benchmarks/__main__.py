@@ -6,7 +6,7 @@ from importlib import import_module
 import torch
 from rich.console import Console
 
-NAMES = ("step", "packs", "sampling", "gan_epoch", "generative", "adversarial_epoch", "search")
+NAMES = ("step", "packs", "sampling", "gan_epoch", "generative", "adversarial_epoch", "report", "search")
 ON_REQUEST = ("quality", "images", "pack_search", "pack_control", "gan_search")
 
 

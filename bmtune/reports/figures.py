@@ -74,7 +74,9 @@ def curve_metrics(history: RunHistory, first: str | None = None) -> list[str]:
     recorded = recorded_metrics(history)
     if first is not None and first not in recorded:
         known = f"these were: {', '.join(recorded)}" if recorded else "none was yet"
-        raise ConfigError(f"a metric must be one that was recorded, but {first!r} was not (command line: --metric); {known}")
+        raise ConfigError(
+            f"a metric must be one that was recorded, but {first!r} was not (command line: --metric); {known}"
+        )
     objective = history.started.objective.metric
     shown = [name for name in recorded if not name.startswith(("train/", "start/"))]
     found = dict.fromkeys([*([first] if first else []), *([objective] if objective in recorded else []), *shown])
@@ -91,7 +93,10 @@ def curves(history: RunHistory, names: Sequence[str]) -> dict[str, list[Curve]]:
     """By metric, the curve of each trial in order of the trials, with few enough points for a page."""
     most = points_each(len(names) * len(history.courses))
     return {
-        name: [_curve(course, name, history.progress.trials[number].best_epoch, most) for number, course in history.courses.items()]
+        name: [
+            _curve(course, name, history.progress.trials[number].best_epoch, most)
+            for number, course in history.courses.items()
+        ]
         for name in names
     }
 
@@ -141,7 +146,9 @@ def _coordinate(value: JsonValue, dimension: Dimension) -> JsonValue:
     if not isinstance(dimension, CategoricalDimension):
         return value
     # True equals 1: the text tells them apart.
-    return next((place for place, choice in enumerate(dimension.choices) if repr(_plain_list(choice)) == repr(value)), None)
+    return next(
+        (place for place, choice in enumerate(dimension.choices) if repr(_plain_list(choice)) == repr(value)), None
+    )
 
 
 def _plain_list(value: Any) -> Any:
@@ -149,7 +156,7 @@ def _plain_list(value: Any) -> Any:
 
 
 def slots(spans: Sequence[Sequence[Span]]) -> list[list[int]]:
-    """A row for each stretch of each trial, so that none of a row overlap: the first row that is free when it begins."""
+    """A row for each stretch of each trial: the first that is free when it begins, so that none of a row overlap."""
     order = sorted(
         ((span.begin, trial, position) for trial, found in enumerate(spans) for position, span in enumerate(found))
     )

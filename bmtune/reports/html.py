@@ -39,15 +39,19 @@ def render(template: str, scripts: Sequence[str], context: dict[str, Any]) -> st
         f"default-src 'none'; script-src {_source(script)}; style-src {_source(style)}; img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
-    return _environment().get_template(template).render(
-        {
-            **context,
-            "policy": policy,
-            "style": Markup(style),
-            "script": Markup(script),
-            "json": Markup(to_script_json(context["data"])),
-            "version": __version__,
-        }
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            {
+                **context,
+                "policy": policy,
+                "style": Markup(style),
+                "script": Markup(script),
+                "json": Markup(to_script_json(context["data"])),
+                "version": __version__,
+            }
+        )
     )
 
 
@@ -69,7 +73,11 @@ def _source(text: str) -> str:
 @cache
 def _environment() -> Environment:
     found = Environment(
-        loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     found.filters |= {"number": number, "duration": duration, "plural": plural, "words": in_words, "share": share}
     return found
@@ -83,7 +91,7 @@ def share(part: float) -> str:
 def in_words(value: Any) -> str:
     """A value for a table cell: numbers with four digits, a dash for none."""
     if value is None:
-        return "–"
+        return "\N{EN DASH}"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 def short_names(paths: Sequence[str]) -> dict[str, str]:
-    """The shortest end of each dotted path that no other path has: `critic.optimizer.lr` beside `ganstyle.optimizer.lr`.
+    """The shortest end of each path that no other path has: `critic.optimizer.lr` beside `ganstyle.optimizer.lr`.
 
     A `name`, which chooses between the members of a section, keeps the section's name.
     """

@@ -67,9 +67,7 @@ class ImportanceTable:
     steady: int
 
 
-def report_page(
-    read: RunRead, common: CommonEpoch, importances: ImportanceTable, metric: str | None = None
-) -> str:
+def report_page(read: RunRead, common: CommonEpoch, importances: ImportanceTable, metric: str | None = None) -> str:
     """The page.
 
     Args:
@@ -100,6 +98,7 @@ def report_page(
         "space": _space_rows(read),
         "settings": read.space.run,
         "budget": read.space.budget,
+        "promotes": history.progress.promotes,
         "main": read.space.base,
         "commands": _commands(read),
         "data": figure_data(read, common, metric, None if base is None else base.trial),
@@ -123,6 +122,7 @@ def _winner(read: RunRead, base: TrialProgress | None) -> dict[str, Any]:
         "yaml": dump(content),
         "pictures": pictures_of(read.folder, entry.trial, entry.epoch),
         "tested": any(name.startswith("test/") for name in entry.metrics),
+        "test": entry.metrics.get(f"test/{history.started.objective.metric}"),
     }
 
 
@@ -181,7 +181,9 @@ def _commands(read: RunRead) -> list[tuple[str, str]]:
     folder = shlex.quote(str(read.folder))
     file = shlex.quote(str(read.folder / "best.yaml"))
     search = shlex.quote(str(read.folder / "search.yaml"))
-    found = [("searches again, with the same space, budget and seed", f"bmtune search {read.space.trainer} --space {search}")]
+    found = [
+        ("searches again, with the same space, budget and seed", f"bmtune search {read.space.trainer} --space {search}")
+    ]
     if read.history.progress.ranked():
         if not (read.folder / "best.yaml").is_file():
             found.append(("writes the best configuration so far", f"bmtune best {folder} > {file}"))

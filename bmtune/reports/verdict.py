@@ -12,6 +12,7 @@ from bmtune.config.space import SearchSpace
 from bmtune.reports.common_epoch import best_until
 from bmtune.reports.history import RunHistory
 from bmtune.reports.progress import TrialProgress
+from bmtune.reports.progress import TrialState
 from bmtune.reports.wording import number
 from bmtune.reports.wording import plural
 
@@ -46,9 +47,11 @@ def base_trial(history: RunHistory, space: SearchSpace) -> TrialProgress | None:
 def state_of(history: RunHistory) -> str:
     """One sentence: whether the search ended, and how its trials did."""
     progress = history.progress
-    states = ("completed", "pruned", "failed", "paused", "running")
+    states: tuple[TrialState, ...] = ("completed", "pruned", "failed", "paused", "running")
     counted = ", ".join(f"{progress.count(state)} {state}" for state in states if progress.count(state))
-    trials = f"{plural(len(progress.trials), 'trial')} of {history.started.trials}" + (f": {counted}" if counted else "")
+    trials = f"{plural(len(progress.trials), 'trial')} of {history.started.trials}" + (
+        f": {counted}" if counted else ""
+    )
     if progress.finished is not None:
         return f"The search ended ({progress.finished.reason}) after {trials}."
     return f"The search has not ended: it is still going, or was interrupted. So far it started {trials}."
@@ -63,9 +66,8 @@ def unmeasured(history: RunHistory) -> str:
     if failed == len(progress.trials):
         return f"No trial could be measured: all {plural(failed, 'trial')} failed, for the causes below."
     others = f"; {failed} failed" if failed else ""
-    return (
-        f"No trial has finished an epoch of its main phase yet: {plural(len(progress.trials), 'trial')} started{others}."
-    )
+    begun = plural(len(progress.trials), "trial")
+    return f"No trial has finished an epoch of its main phase yet: {begun} started{others}."
 
 
 def sentences(history: RunHistory, winner: BestEntry, base: TrialProgress | None) -> list[str]:

@@ -33,13 +33,16 @@ const Curves = {
   curves() { return data.curves[this.metric]; },
   points() { return this.curves().flatMap(([, values]) => values); },
 
-  // Values from the lowest to the highest, but without the outer hundredth: the best and the base are whole in any case.
+  // Values from the lowest to the highest; of many without the outer hundredth, but the best and the base are whole.
   limits() {
     const sorted = this.points().sort((one, other) => one - other);
-    const kept = [Figure.quantile(sorted, 0.01), Figure.quantile(sorted, 0.99)];
+    const outer = sorted.length < 400 ? 0 : 0.01;
+    const kept = [Figure.quantile(sorted, outer), Figure.quantile(sorted, 1 - outer)];
     for (const index of [winner, baseIndex]) if (index !== null) kept.push(...this.curves()[index][1]);
     const low = Math.min(...kept);
     const high = Math.max(...kept);
+    const outside = sorted.filter((value) => value < low || value > high).length;
+    document.getElementById("curve-outside").textContent = outside ? `${outside} of ${sorted.length} drawn points lie outside` : "";
     if (this.log) return [low / 1.08, high * 1.08];
     const room = (high - low) * 0.04;
     return [low - room, high + room];

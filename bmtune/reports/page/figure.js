@@ -43,13 +43,12 @@ const Figure = {
       const found = [];
       const decades = Math.log10(high / low);
       const steps = decades <= 1.2 ? [1, 2, 3, 5] : decades < 3 ? [1, 3] : [1];
-      const stride = Math.max(1, Math.ceil(decades * steps.length / count / steps.length));
       for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power += 1) {
-        if (power % stride !== 0) continue;
         for (const step of steps) found.push(Number(`${step}e${power}`));
       }
       const within = found.filter((value) => value >= low * 0.9999 && value <= high * 1.0001);
-      if (within.length >= 2) return within;
+      const stride = Math.max(1, Math.round(within.length / (count + 1)));
+      if (within.length >= 2) return within.filter((value, place) => (within.length - 1 - place) % stride === 0);
     }
     const rough = (high - low) / Math.max(1, count);
     const power = 10 ** Math.floor(Math.log10(rough));

@@ -18,7 +18,7 @@ const Parallel = {
     this.axes = data.parameters.map((axis, position) => ({ ...axis, of: (trial) => trial.values[position] }));
     this.axes.push({ name: data.objective.name, type: "objective", of: (trial) => trial.value, log: Figure.wide(values),
       low: Math.min(...values), high: Math.max(...values) });
-    Figure.host(place, (width) => this.lies(width) ? 62 * this.axes.length + 20 : 380, (svg, width, height) => this.draw(svg, width, height));
+    Figure.host(place, (width) => this.lies(width) ? 62 * this.axes.length + 20 : 394, (svg, width, height) => this.draw(svg, width, height));
     pickByKeys(place, `Hyperparameters of ${this.trials.length} trials; arrow keys go from the best to the worst`);
     pickByPointer(place, (x, y) => this.nearest(x, y));
     Picked.listen((index) => this.highlight(index));
@@ -33,7 +33,7 @@ const Parallel = {
   draw(svg, width, height) {
     const lies = this.lies(width);
     this.lying = lies;
-    const [from, to] = lies ? [14, width - 14] : [height - 40, 52];
+    const [from, to] = lies ? [14, width - 14] : [height - 40, 66];
     const gap = lies ? 62 : (width - 120) / (this.axes.length - 1);
     this.axes.forEach((axis, position) => {
       axis.at = lies ? 40 + position * gap : 60 + position * gap;
@@ -82,10 +82,10 @@ const Parallel = {
     if (this.lying) {
       Figure.add(svg, "text", { class: "ink halo", x: 14, y: axis.at - 9 }, axis.name + (axis.log ? ", logarithmic" : ""));
     } else {
-      name.slice(-2).forEach((part, line, parts) => {
-        Figure.add(svg, "text", { class: "ink", x: axis.at, y: 12 + 14 * (line + 2 - parts.length), "text-anchor": "middle" }, part);
+      name.slice(-3).forEach((part, line, parts) => {
+        Figure.add(svg, "text", { class: "ink", x: axis.at, y: 12 + 14 * (line + 3 - parts.length), "text-anchor": "middle" }, part);
       });
-      if (axis.log) Figure.add(svg, "text", { x: axis.at, y: 42, "text-anchor": "middle" }, "log");
+      if (axis.log) Figure.add(svg, "text", { x: axis.at, y: 55, "text-anchor": "middle" }, "log");
     }
     const ticks = axis.choices ? axis.choices.map((text, place) => [place, text])
       : Figure.ticks(axis.scale, this.lying ? 4 : 6, axis.type === "int").map((value) => [value, Figure.text(value)]);
