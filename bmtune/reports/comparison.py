@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+from typing import NamedTuple
 
 from bmtune.errors import ConfigError
 from bmtune.reports.cost import Cost
@@ -11,10 +12,12 @@ from bmtune.reports.cost import cost_of
 from bmtune.reports.history import RunHistory
 from bmtune.reports.history import RunRead
 from bmtune.reports.progress import TrialProgress
+from bmtune.reports.wording import duration
 from bmtune.reports.wording import number
 from bmtune.reports.wording import plural
 
 Axis = Literal["epochs", "seconds"]
+_SHARES = (1 / 8, 1 / 4, 1 / 2, 3 / 4)
 
 
 @dataclass(frozen=True)
@@ -159,29 +162,42 @@ def _warnings(reads: Sequence[RunRead]) -> list[str]:
     return found
 
 
-def best_at(history: RunHistory, axis: Axis, marks: Sequence[float]) -> list[float | None]:
-    """The best value of any trial after so many epochs, or seconds; None before there is one, and after the run."""
+class BestSoFar(NamedTuple):
+    """The best value of any trial of a run up to some place."""
+
+    value: float | None
+    """None: there was none yet."""
+    ended: bool
+    """Whether the run had ended, or has records no further."""
+
+
+def best_at(history: RunHistory, axis: Axis, marks: Sequence[float]) -> list[BestSoFar]:
+    """The best value of any trial after so many epochs, or seconds."""
     end = history.progress.num_epochs if axis == "epochs" else history.seconds
     places = [getattr(found, axis) for found in history.incumbents]
-    found: list[float | None] = []
-    for mark in marks:
-        position = bisect_right(places, mark)
-        found.append(history.incumbents[position - 1].value if position and mark <= end else None)
-    return found
+    positions = [bisect_right(places, mark) for mark in marks]
+    return [
+        BestSoFar(history.incumbents[position - 1].value if position else None, mark > end)
+        for position, mark in zip(positions, marks, strict=True)
+    ]
 
 
-def marks_of(comparison: Comparison, axis: Axis, count: int = 6) -> list[float]:
-    """Round places on an axis at which runs are compared: each about twice the one before, the last near the longest.
+def marks_of(comparison: Comparison, axis: Axis) -> list[float]:
+    """Places on an axis at which runs are compared: parts of the longest run, round ones except for the last.
 
     Args:
         comparison: The runs.
         axis: Epochs, or seconds of the search.
-        count: How many places.
     """
-    ends = [run.history.progress.num_epochs if axis == "epochs" else run.history.seconds for run in comparison.runs]
-    last = max(ends)
-    marks = [float(f"{last / 2 ** (count - 1 - step):.2g}") for step in range(count)]
-    marks[-1] = min(marks[-1], last)
+    last = max(run.history.progress.num_epochs if axis == "epochs" else run.history.seconds for run in comparison.runs)
+    marks = [float(f"{last * share:.2g}") for share in _SHARES]
     if axis == "epochs":
         marks = [float(max(1, round(mark))) for mark in marks]
-    return sorted(set(marks))
+    return sorted({*(mark for mark in marks if mark < last), float(last)})
+
+
+def mark_text(mark: float, axis: Axis) -> str:
+    """A place in words: `1300`, `2.5 s`, `4 min 10 s`."""
+    if axis == "epochs":
+        return f"{mark:.0f}"
+    return f"{mark:.2g} s" if mark < 10 else duration(mark)

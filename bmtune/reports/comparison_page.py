@@ -5,6 +5,7 @@ from typing import Any
 from bmtune.reports.comparison import Axis
 from bmtune.reports.comparison import Comparison
 from bmtune.reports.comparison import best_at
+from bmtune.reports.comparison import mark_text
 from bmtune.reports.comparison import marks_of
 from bmtune.reports.html import render
 
@@ -42,6 +43,6 @@ def _axis(comparison: Comparison, axis: Axis) -> dict[str, Any]:
     return {
         "name": axis,
         "what": "epochs of all trials and phases" if axis == "epochs" else "length of the search",
-        "marks": marks,
+        "marks": [mark_text(mark, axis) for mark in marks],
         "rows": [best_at(run.history, axis, marks) for run in comparison.runs],
     }

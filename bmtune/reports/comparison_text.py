@@ -4,8 +4,10 @@ from rich.table import Table
 from rich.text import Text
 
 from bmtune.reports.comparison import Axis
+from bmtune.reports.comparison import BestSoFar
 from bmtune.reports.comparison import Comparison
 from bmtune.reports.comparison import best_at
+from bmtune.reports.comparison import mark_text
 from bmtune.reports.comparison import marks_of
 from bmtune.reports.wording import duration
 from bmtune.reports.wording import number
@@ -36,27 +38,33 @@ def overview(comparison: Comparison) -> Table:
 
 
 def progress_table(comparison: Comparison, axis: Axis) -> Table:
-    """The best value so far of each run, at places that all share; the best of a place is set off."""
+    """The best value so far of each run, at places that all share; a run that had ended by then stands in parentheses.
+
+    The best of a place is set off.
+    """
     marks = marks_of(comparison, axis)
     what = "epochs of all trials" if axis == "epochs" else "length of the search"
-    table = Table(
-        box=None,
-        pad_edge=False,
-        header_style="dim",
-        title=f"best {comparison.metric} of any trial so far, by {what}",
-        title_justify="left",
-    )
-    table.add_column("run", overflow="fold")
+    table = Table(box=None, pad_edge=False, header_style="dim", title_justify="left")
+    table.add_column(f"best {comparison.metric} so far, by {what}", overflow="fold")
     for mark in marks:
-        table.add_column(f"{mark:g}" if axis == "epochs" else duration(mark), justify="right")
+        table.add_column(mark_text(mark, axis), justify="right")
     found = [best_at(run.history, axis, marks) for run in comparison.runs]
     sign = -1 if comparison.mode == "max" else 1
-    for run, values in zip(comparison.runs, found, strict=True):
-        cells = []
-        for place, value in enumerate(values):
-            others = [row[place] for row in found]
-            known = [other for other in others if other is not None]
-            first = value is not None and sign * value == min(sign * other for other in known)
-            cells.append("" if value is None else f"[bold]{number(value)}[/bold]" if first else number(value))
+    least = [
+        min((sign * best.value for best in column if best.value is not None), default=None)
+        for column in zip(*found, strict=True)
+    ]
+    for run, row in zip(comparison.runs, found, strict=True):
+        cells = [
+            _cell(best, first=best.value is not None and sign * best.value == low)
+            for best, low in zip(row, least, strict=True)
+        ]
         table.add_row(Text(run.label), *cells)
     return table
+
+
+def _cell(best: BestSoFar, *, first: bool) -> Text:
+    if best.value is None:
+        return Text("-")
+    text = f"({number(best.value)})" if best.ended else number(best.value)
+    return Text(text, style="bold" if first else "")

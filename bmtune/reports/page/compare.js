@@ -8,16 +8,19 @@ function drawProgress(id, pick, end, name, unit) {
     place.textContent = "No trial was measured yet.";
     return;
   }
-  const values = runs.flatMap((run) => run.found.map((found) => found[2]));
+  const longest = Math.max(...runs.map(end));
+  const last = longest / unit;
+  // Values of the start, far from all others, run out of the figure.
+  const values = runs.flatMap((run) => [run.found.at(-1)[2], Figure.settled(run.found.map((found) => [pick(found), found[2]]), 0.02 * longest)]);
   const log = Figure.wide(values);
-  const last = Math.max(...runs.map(end)) / unit;
   Figure.host(place, (width) => Math.round(Math.min(380, Math.max(240, width * 0.42))), (svg, width, height) => {
     const [left, right, top, bottom] = [58, width - Math.min(160, Math.round(width * 0.22)), 24, height - 40];
     const x = Figure.scale(0, last, left, right);
     const best = Math.min(...values);
     const worst = Math.max(...values);
-    const room = log ? 0 : (worst - best) * 0.04;
-    const y = Figure.scale(log ? best / 1.1 : best - room, log ? worst * 1.1 : worst + room, bottom, top, log);
+    const room = log ? (worst / best) ** 0.06 : (worst - best) * 0.06;
+    const y = Figure.scale(log ? best / room : best - room, log ? worst * room : worst + room, bottom, top, log);
+    const inside = (value) => Math.min(bottom, Math.max(top - 8, y(value)));
     Figure.valueAxis(svg, y, left, right);
     Figure.baseAxis(svg, x, bottom, name);
     Figure.add(svg, "text", { class: "ink", x: left - 8, y: 11 }, `best ${data.objective.name} so far${log ? ", logarithmic" : ""}`);
@@ -27,19 +30,14 @@ function drawProgress(id, pick, end, name, unit) {
       for (const found of run.found) {
         const at = x(pick(found) / unit);
         if (points.length) points.push([at, points.at(-1)[1]]);
-        points.push([at, y(found[2])]);
+        points.push([at, inside(found[2])]);
       }
       points.push([x(end(run) / unit), points.at(-1)[1]]);
       const kind = data.runs.indexOf(run) % 6;
       Figure.add(svg, "path", { class: `run run-${kind}`, d: Figure.path(points) });
       labels.push({ at: points.at(-1)[0], y: points.at(-1)[1], text: run.name, kind });
     }
-    // Names at the ends of the lines, moved apart where they would overlap.
-    labels.sort((one, other) => one.y - other.y);
-    labels.forEach((label, place) => {
-      const above = labels.slice(0, place).filter((other) => Math.abs(other.at - label.at) < 140);
-      for (const other of above) label.y = Math.max(label.y, other.y + 14);
-    });
+    Figure.spread(labels, bottom - 4);
     for (const { at, y: on, text, kind } of labels) {
       const short = text.length > 22 ? `…${text.slice(-21)}` : text;
       Figure.add(svg, "text", { class: `run-text-${kind} halo`, x: at + 6, y: on + 4 }, short);

@@ -49,16 +49,20 @@ const Curves = {
   },
 
   draw(svg, width, height) {
-    const [left, right, top, bottom] = [58, width < 560 ? 54 : 92, 22, height - 40];
+    const [left, right, top, bottom] = [58, width < 560 ? 54 : 92, 40, height - 40];
     const x = Figure.scale(data.maxEpochs > 1 ? 1 : 0, Math.max(1, data.maxEpochs), left, width - right);
     const y = Figure.scale(...this.limits(), bottom, top, this.log);
     Figure.valueAxis(svg, y, left, width - right);
     Figure.baseAxis(svg, x, bottom, "epoch of the main phase", true);
     Figure.add(svg, "text", { class: "ink", x: left - 8, y: 11, "text-anchor": "start" }, this.metric + (this.log ? ", logarithmic" : ""));
+    let named = -Infinity;
     for (const rung of data.rungs) {
       const at = Math.round(x(rung)) + 0.5;
       Figure.add(svg, "line", { class: "rung", x1: at, x2: at, y1: top, y2: bottom });
-      Figure.add(svg, "text", { x: at, y: 11, "text-anchor": "middle" }, `rung ${rung}`);
+      if (at - named < 18) continue;
+      const text = at - named < 52 ? String(rung) : `rung ${rung}`;
+      Figure.add(svg, "text", { x: at, y: 32, "text-anchor": "middle" }, text);
+      named = at;
     }
     const clip = Figure.add(svg, "clipPath", { id: "curve-clip" });
     Figure.add(clip, "rect", { x: left, y: top - 3, width: width - left - right + 3, height: bottom - top + 6 });
@@ -66,14 +70,14 @@ const Curves = {
     this.drawn = this.curves().map(([epochs, values]) => epochs.map((epoch, place) => [x(epoch), y(values[place])]));
     this.drawLines(group);
     this.drawEnds(group);
-    this.drawLabels(svg, width - right);
+    this.drawLabels(svg, width - right, bottom);
     this.over = Figure.add(group, "path", { class: "trace picked", d: "" });
     this.highlight(Picked.index);
   },
 
   drawLines(group) {
     const many = this.drawn.length;
-    const opacity = many > 400 ? 0.28 : many > 100 ? 0.4 : many > 30 ? 0.55 : 0.8;
+    const opacity = many > 400 ? 0.42 : many > 100 ? 0.4 : many > 30 ? 0.55 : 0.8;
     const faint = Figure.add(group, "g", { opacity });
     this.drawn.forEach((points, index) => {
       if (index !== winner && index !== baseIndex && points.length > 1) {
@@ -97,29 +101,26 @@ const Curves = {
       if (data.trials[index].state === "failed") crosses.push(`M${end[0] - 3} ${end[1] - 3}l6 6m0 -6l-6 6`);
       else if (data.trials[index].epochs < data.maxEpochs) dots.push(`M${at} ${on}h0`);
     });
-    Figure.add(group, "path", { class: "dots", d: dots.join("") });
+    Figure.add(group, "path", { class: "dots", d: dots.join("") }).style.strokeWidth = dots.length > 300 ? 3 : 5;
     Figure.add(group, "path", { class: "crosses", d: crosses.join("") });
   },
 
   // The best epoch, and the names of the best line and of the base at their ends.
-  drawLabels(svg, edge) {
+  drawLabels(svg, edge, bottom) {
     const labels = [];
     if (winner !== null) labels.push([winner, "best", `trial ${data.trials[winner].number}`]);
     if (baseIndex !== null && baseIndex !== winner) labels.push([baseIndex, "base", "base"]);
-    const ends = labels.map(([index]) => this.drawn[index].at(-1)).filter(Boolean);
-    labels.forEach(([index, kind, text], place) => {
-      const end = this.drawn[index].at(-1);
-      if (!end) return;
-      const close = ends.length === 2 && Math.abs(ends[0][0] - ends[1][0]) < 80 && Math.abs(ends[0][1] - ends[1][1]) < 16;
-      const lower = close && ends[place][1] > ends[1 - place][1];
-      const shift = close ? (lower ? 12 : -4) : 4;
-      Figure.add(svg, "text", { class: `${kind} halo`, x: Math.min(end[0] + 7, edge + 7), y: end[1] + shift }, text);
-    });
+    const ends = labels.filter(([index]) => this.drawn[index].length)
+      .map(([index, kind, text]) => ({ kind, text, x: this.drawn[index].at(-1)[0], y: this.drawn[index].at(-1)[1] + 4 }));
+    const apart = ends.length < 2 || Math.abs(ends[0].x - ends[1].x) > 80;
+    for (const end of apart ? ends : Figure.spread(ends, bottom)) {
+      Figure.add(svg, "text", { class: `${end.kind} halo`, x: Math.min(end.x, edge) + 7, y: end.y }, end.text);
+    }
     const curve = winner === null ? [[], []] : this.curves()[winner];
     const best = winner === null ? -1 : curve[0].indexOf(data.trials[winner].bestEpoch);
     if (best >= 0) {
       const [at, on] = this.drawn[winner][best];
-      Figure.add(svg, "path", { class: "dots tenth", d: `M${at} ${on}h0`, "stroke-width": 7 });
+      Figure.add(svg, "path", { class: "dots tenth", d: `M${at} ${on}h0` }).style.strokeWidth = 8;
     }
   },
 

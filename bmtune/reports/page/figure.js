@@ -93,12 +93,30 @@ const Figure = {
     const right = scale(scale.high);
     const left = scale(scale.low);
     Figure.add(svg, "line", { class: "axis", x1: left, x2: right, y1: y + 0.5, y2: y + 0.5 });
-    for (const value of Figure.ticks(scale, Math.max(2, Math.floor((right - left) / 90)), whole)) {
+    for (const value of Figure.ticks(scale, Math.max(2, Math.floor((right - left) / 64)), whole)) {
       const x = Math.round(scale(value)) + 0.5;
       Figure.add(svg, "line", { class: "axis", x1: x, x2: x, y1: y, y2: y + 4 });
       Figure.add(svg, "text", { x, y: y + 17, "text-anchor": "middle" }, Figure.text(value));
     }
     if (name) Figure.add(svg, "text", { x: right, y: y + 33, "text-anchor": "end" }, name);
+  },
+
+  // Names at the ends of lines, moved apart where they would overlap, none below `bottom`.
+  spread(labels, bottom) {
+    labels.sort((one, other) => one.y - other.y);
+    for (let place = 1; place < labels.length; place += 1) labels[place].y = Math.max(labels[place].y, labels[place - 1].y + 14);
+    let limit = bottom;
+    for (const label of [...labels].reverse()) {
+      label.y = Math.min(label.y, limit);
+      limit = label.y - 14;
+    }
+    return labels;
+  },
+
+  // The worst value that a curve of best values need show: that of its first `share`, because the start is far off.
+  settled(found, share) {
+    const early = found.filter(([at]) => at <= share);
+    return (early.at(-1) ?? found[0])[1];
   },
 
   path(points) {

@@ -57,7 +57,7 @@ const Slices = {
       const good = data.objective.mode === "max" ? data.common.values[index] >= this.cut : data.common.values[index] <= this.cut;
       (good ? best : rest).push(`M${point[0].toFixed(1)} ${point[1].toFixed(1)}h0`);
     }
-    Figure.add(svg, "path", { class: "dots", d: rest.join("") });
+    Figure.add(svg, "path", { class: "dots", d: rest.join("") }).style.strokeWidth = this.trials.length > 300 ? 3.2 : 5;
     Figure.add(svg, "path", { class: "dots tenth", d: best.join("") });
     panel.ring = Figure.add(svg, "circle", { class: "ring", r: 5.5, visibility: "hidden" });
     this.highlight(panel, Picked.index);
@@ -121,15 +121,16 @@ const Course = {
   },
 
   drawBest(svg, left, right, bottom) {
-    const values = data.incumbents.map(([, , value]) => value);
-    const log = Figure.wide(values);
-    const y = Figure.scale(Math.min(...values), Math.max(...values), data.objective.mode === "max" ? bottom : bottom - 6, data.objective.mode === "max" ? 28 : 24, log);
+    const best = data.incumbents.at(-1)[2];
+    const worst = Figure.settled(data.incumbents.map(([, seconds, value]) => [seconds, value]), 0.02 * data.seconds);
+    const log = Figure.wide([best, worst]);
+    const y = data.objective.mode === "max" ? Figure.scale(worst, best, bottom, 28, log) : Figure.scale(best, worst, bottom - 6, 24, log);
     Figure.valueAxis(svg, y, left, right, 3);
     Figure.add(svg, "text", { class: "ink", x: left - 8, y: 11 }, `best ${data.objective.name} so far${log ? ", logarithmic" : ""}`);
     const points = [];
     for (const [, seconds, value] of data.incumbents) {
       if (points.length) points.push([this.time(seconds), points.at(-1)[1]]);
-      points.push([this.time(seconds), y(value)]);
+      points.push([this.time(seconds), Math.max(16, Math.min(bottom + 6, y(value)))]);
     }
     points.push([right, points.at(-1)[1]]);
     Figure.add(svg, "path", { class: "course-line", d: Figure.path(points) });

@@ -33,14 +33,15 @@ const Parallel = {
   draw(svg, width, height) {
     const lies = this.lies(width);
     this.lying = lies;
-    const [from, to] = lies ? [14, width - 14] : [height - 40, 66];
+    const absent = this.axes.some((axis) => this.trials.some((index) => axis.of(data.trials[index]) === null));
+    const [from, to] = lies ? [14, width - (absent ? 56 : 14)] : [height - 40, 66];
     const gap = lies ? 62 : (width - 120) / (this.axes.length - 1);
     this.axes.forEach((axis, position) => {
       axis.at = lies ? 40 + position * gap : 60 + position * gap;
       axis.scale = axis.choices
         ? Figure.scale(-0.4, axis.choices.length - 0.6, from, to)
         : Figure.scale(axis.low, axis.high, from, to, axis.log);
-      axis.none = lies ? width - 2 : height - 14;
+      axis.none = lies ? width - 16 : height - 14;
       axis.hasNone = this.trials.some((index) => axis.of(data.trials[index]) === null);
     });
     const group = Figure.add(svg, "g");
@@ -94,7 +95,10 @@ const Parallel = {
       const place = this.lying ? { x: spot.x, y: spot.y + 14, "text-anchor": "middle" } : { x: spot.x + 5, y: spot.y + 4 };
       Figure.add(svg, "text", { class: "halo", ...place }, text);
     }
-    if (axis.hasNone && !this.lying) Figure.add(svg, "text", { class: "halo", x: axis.at + 5, y: axis.none + 4 }, "none");
+    if (axis.hasNone) {
+      Figure.add(svg, "text", this.lying ? { class: "halo", x: axis.none, y: axis.at + 14, "text-anchor": "middle" }
+        : { class: "halo", x: axis.at + 5, y: axis.none + 4 }, "none");
+    }
     const box = this.lying
       ? { x: Math.min(from, to), y: axis.at - 16, width: Math.abs(to - from), height: 32 }
       : { x: axis.at - Math.min(22, gap / 3), y: Math.min(from, to), width: 2 * Math.min(22, gap / 3), height: Math.abs(to - from) };
