@@ -118,7 +118,7 @@ def _winner(read: RunRead, base: TrialProgress | None) -> dict[str, Any]:
         "is_base": base is not None and base.trial == entry.trial,
         "base": base,
         "changes": _changes(read, entry.trial),
-        "confirmation": _confirmation(content),
+        "confirmation": confirmation_rows(content),
         "yaml": dump(content),
         "pictures": pictures_of(read.folder, entry.trial, entry.epoch),
         "tested": any(name.startswith("test/") for name in entry.metrics),
@@ -126,9 +126,13 @@ def _winner(read: RunRead, base: TrialProgress | None) -> dict[str, Any]:
     }
 
 
-def _confirmation(best: Mapping[str, JsonValue]) -> list[tuple[str, str]]:
-    """What `best.yaml` says of the winner on fresh seeds, as (key, value in words); empty where it says nothing."""
-    found = best.get("confirmation") or (best["best"] or {}).get("confirmation")  # type: ignore[union-attr]
+def confirmation_rows(best: Mapping[str, JsonValue]) -> list[tuple[str, str]]:
+    """What `best.yaml` says of trainings of the winner with fresh seeds, as (key, value in words).
+
+    Args:
+        best: The content of `best.yaml`; without a section `confirmation` there are no rows.
+    """
+    found = best.get("confirmation")
     return [(key, in_words(value)) for key, value in flat(found)] if isinstance(found, dict) else []
 
 
