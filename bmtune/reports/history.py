@@ -194,5 +194,12 @@ def read_run(folder: Path) -> RunRead:
         raise FormatError(
             f"records must begin with the start of a run, but {records} does not; wait, or restore it from a copy"
         )
+    try:
+        history = RunHistory(read.records)
+    except (KeyError, ValueError) as error:
+        raise FormatError(
+            f"records must follow from those before them, but in {records} they do not ({error}); "
+            "restore the file from a copy"
+        ) from error
     written = datetime.fromtimestamp(records.stat().st_mtime, UTC)
-    return RunRead(folder, RunHistory(read.records), load_space(folder / SEARCH_FILE), read.notice, written)
+    return RunRead(folder, history, load_space(folder / SEARCH_FILE), read.notice, written)

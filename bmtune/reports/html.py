@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+from collections.abc import Mapping
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -89,13 +90,17 @@ def share(part: float) -> str:
 
 
 def in_words(value: Any) -> str:
-    """A value for a table cell: numbers with four digits, a dash for none."""
+    """A value for a table cell: numbers with four digits, a dash for none, an estimate with its interval."""
     if value is None:
         return "\N{EN DASH}"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
         return number(value)
+    if isinstance(value, Mapping):
+        if set(value) == {"value", "low", "high"}:
+            return "{} ({} to {})".format(*(in_words(value[key]) for key in ("value", "low", "high")))
+        return ", ".join(f"{key.replace('_', ' ')} {in_words(entry)}" for key, entry in value.items())
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "[" + ", ".join(in_words(entry) for entry in value) + "]"
     return str(value)

@@ -22,7 +22,6 @@ from bmtune.reports.pictures import pictures_of
 from bmtune.reports.progress import TrialProgress
 from bmtune.reports.summary import best_of
 from bmtune.reports.verdict import base_trial
-from bmtune.reports.verdict import flat
 from bmtune.reports.verdict import metric_rows
 from bmtune.reports.verdict import sentences
 from bmtune.reports.verdict import state_of
@@ -108,7 +107,9 @@ def report_page(read: RunRead, common: CommonEpoch, importances: ImportanceTable
 
 def _winner(read: RunRead, base: TrialProgress | None) -> dict[str, Any]:
     history = read.history
-    best, (entry, *_) = best_of(history.progress, read.space, read.folder)
+    # Where fresh seeds decided, the winner need not be the first of the search.
+    best, _ = best_of(history.progress, read.space, read.folder)
+    entry = best.best
     content = best.model_dump(mode="json")
     return {
         "entry": entry,
@@ -129,11 +130,19 @@ def _winner(read: RunRead, base: TrialProgress | None) -> dict[str, Any]:
 def confirmation_rows(best: Mapping[str, JsonValue]) -> list[tuple[str, str]]:
     """What `best.yaml` says of trainings of the winner with fresh seeds, as (key, value in words).
 
+    The section may hold what it likes: a list of sections becomes a row for each of them, and anything else one row.
+
     Args:
         best: The content of `best.yaml`; without a section `confirmation` there are no rows.
     """
     found = best.get("confirmation")
-    return [(key, in_words(value)) for key, value in flat(found)] if isinstance(found, dict) else []
+    if not isinstance(found, dict):
+        return []
+    rows: list[tuple[str, str]] = []
+    for key, value in found.items():
+        parts = value if isinstance(value, list) and value and isinstance(value[0], dict) else [value]
+        rows += [(key.replace("_", " "), in_words(part)) for part in parts]
+    return rows
 
 
 def _changes(read: RunRead, trial: int) -> list[tuple[str, JsonValue, JsonValue]]:

@@ -1,10 +1,7 @@
 """What a search found, in sentences and one table."""
 
 from collections.abc import Iterator
-from collections.abc import Mapping
 from dataclasses import dataclass
-
-from pydantic import JsonValue
 
 from bmtune.config.best import BestEntry
 from bmtune.config.metrics import METRICS
@@ -144,12 +141,3 @@ def meaning(name: str) -> str:
     """`accuracy of the predicted class, in share; higher is better`; empty for a metric that bmtune does not know."""
     metric = METRICS.get(name.partition("/")[0])
     return f"{metric.meaning}; {_AIMS[metric.direction]} is better" if metric else ""
-
-
-def flat(values: Mapping[str, JsonValue], before: str = "") -> Iterator[tuple[str, JsonValue]]:
-    """Nested values as (dotted key, value), for a section of `best.yaml` whose keys are not known here."""
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from flat(value, f"{before}{key}.")
-        else:
-            yield f"{before}{key}", value

@@ -13,6 +13,7 @@ from bmtune.records import RunStarted
 from bmtune.records import TrialFinished
 from bmtune.records import TrialPromoted
 from bmtune.records import TrialStarted
+from bmtune.records import to_line
 from bmtune.reports.history import RunHistory
 from bmtune.reports.history import Span
 from bmtune.reports.history import read_run
@@ -109,4 +110,12 @@ def test_records_that_were_cut_off_in_their_first_line_are_refused(write_run: Ca
     folder = write_run()
     (folder / "records.jsonl").write_bytes(b'{"crc":"00')
     with pytest.raises(FormatError, match="records must begin with the start of a run"):
+        read_run(folder)
+
+
+def test_records_of_a_trial_that_never_started_are_refused(write_run: Callable[..., Path]):
+    folder = write_run(ended=False)
+    with (folder / "records.jsonl").open("ab") as file:
+        file.write(to_line(TrialFinished(trial=7, status="completed", reason="so", time=1.0)))
+    with pytest.raises(FormatError, match="records must follow from those before them"):
         read_run(folder)

@@ -162,8 +162,17 @@ def test_importances_come_with_a_warning_where_trials_are_few(recorded: Callable
 
 def test_a_confirmation_in_best_yaml_is_shown_with_its_keys():
     assert confirmation_rows({"best": {}}) == []
-    found = confirmation_rows({"best": {}, "confirmation": {"seeds": 5, "fid": {"mean": 0.125, "sd": None}}})
-    assert found == [("seeds", "5"), ("fid.mean", "0.125"), ("fid.sd", "\N{EN DASH}")]
+    section = {
+        "verdict": "trial 9 holds",
+        "estimate": {"value": 0.125, "low": 0.1, "high": 0.15},
+        "trials": [{"trial": 9, "values": [0.125, None]}, {"trial": 3, "p_corrected": 0.5}],
+    }
+    assert confirmation_rows({"best": {}, "confirmation": section}) == [
+        ("verdict", "trial 9 holds"),
+        ("estimate", "0.125 (0.1 to 0.15)"),
+        ("trials", "trial 9, values [0.125, \N{EN DASH}]"),
+        ("trials", "trial 3, p corrected 0.5"),
+    ]
 
 
 def test_commands_are_quoted_for_a_shell(recorded: Callable[..., Any], told: Callable[..., Any]):

@@ -6,7 +6,6 @@ import pytest
 from bmtune.reports.history import RunRead
 from bmtune.reports.summary import best_of
 from bmtune.reports.verdict import base_trial
-from bmtune.reports.verdict import flat
 from bmtune.reports.verdict import metric_rows
 from bmtune.reports.verdict import sentences
 from bmtune.reports.verdict import state_of
@@ -85,11 +84,3 @@ def test_why_there_is_no_winner(
     recorded: Callable[..., Any], told: Callable[..., Any], trials: list[dict[str, Any]], words: str
 ):
     assert words in unmeasured(recorded(*[told(**trial) for trial in trials], ended=False).history)
-
-
-def test_nested_values_are_told_by_dotted_keys():
-    assert dict(flat({"seeds": 5, "fid": {"mean": 0.1, "low": 0.05}})) == {
-        "seeds": 5,
-        "fid.mean": 0.1,
-        "fid.low": 0.05,
-    }
