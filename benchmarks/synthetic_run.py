@@ -22,6 +22,7 @@ from bmtune.records import Record
 from bmtune.records import RunFinished
 from bmtune.records import Rung
 from bmtune.records import RunStarted
+from bmtune.records import Status
 from bmtune.records import TrialFinished
 from bmtune.records import TrialStarted
 from bmtune.records import to_line
@@ -112,28 +113,24 @@ def _propose(space: SearchSpace, random: np.random.Generator) -> Params:
     return params
 
 
+_Best = tuple[float, int, dict[str, float]]
+"""Value, epoch and metrics of the best epoch."""
+
+
 def _trial(
     number: int, params: Params, epochs: int, random: np.random.Generator, seen: dict[int, list[float | None]]
 ) -> Iterator[Record]:
-    """Epochs whose fid falls to a floor that the start and the rate decide, until halving or a failure ends them."""
-    start, rate = params["born.init_std"], params["trainer.ganstyle.optimizer.lr"]
-    assert isinstance(start, float)
-    assert isinstance(rate, float)
-    floor = 4e-4 * (1 + 8 * abs(math.log10(start) + 3.5) + 3 * abs(math.log10(rate) + 2.6) + random.exponential(0.3))
+    """Epochs whose fid falls to a floor, until halving or a failure ends them."""
+    floor = _floor(params, random)
     fails_at = int(random.integers(1, max(3, epochs // 10))) if random.uniform() < FAILING and number else epochs + 1
-    best: tuple[float, int, dict[str, float]] = (math.inf, 0, {})
-    reason, status = "all epochs were trained", "completed"
+    best: _Best = (math.inf, 0, {})
     for epoch in range(1, epochs + 1):
         if epoch == fails_at:
-            reason, status = "the loss is not finite", "failed"
-            break
+            yield _end(number, "failed", "the loss is not finite", best)
+            return
         fid = (floor + 0.06 * math.exp(-epoch / 6)) * math.exp(random.normal(0, 0.12))
-        metrics = {
-            "train/g_loss": 0.7 + fid,
-            "acc": min(1.0, 0.97 + 0.02 * random.uniform()),
-            "loss": 0.1 + fid,
-            "fid": fid,
-        }
+        accuracy = min(1.0, 0.97 + 0.02 * random.uniform())
+        metrics = {"train/g_loss": 0.7 + fid, "acc": accuracy, "loss": 0.1 + fid, "fid": fid}
         best = min(best, (fid, epoch, metrics), key=lambda found: found[0])
         yield Epoch(
             trial=number,
@@ -151,17 +148,29 @@ def _trial(
             seen[epoch].append(best[0])
             yield Rung(trial=number, rung=epoch, value=best[0], decision=decision)
             if decision == "stop":
-                reason, status = f"stopped at rung {epoch}", "pruned"
-                break
-    value = None if status == "failed" else best[0]
-    yield TrialFinished.model_validate(
-        {
-            "trial": number,
-            "status": status,
-            "reason": reason,
-            "value": value,
-            "best_epoch": best[1] or None,
-            "best_metrics": best[2] or None,
-            "time": 0.0,
-        }
+                yield _end(number, "pruned", f"stopped at rung {epoch}", best)
+                return
+    yield _end(number, "completed", "all epochs were trained", best)
+
+
+def _floor(params: Params, random: np.random.Generator) -> float:
+    """The fid that a trial comes to: the start and the rate decide."""
+    start, rate = params["born.init_std"], params["trainer.ganstyle.optimizer.lr"]
+    assert isinstance(start, float)
+    assert isinstance(rate, float)
+    far = 8 * abs(math.log10(start) + 3.5) + 3 * abs(math.log10(rate) + 2.6)
+    return 4e-4 * (1 + far + random.exponential(0.3))
+
+
+def _end(number: int, status: Status, reason: str, best: _Best) -> TrialFinished:
+    """The end of a trial; its time is put in where it is known."""
+    value, epoch, metrics = best
+    return TrialFinished(
+        trial=number,
+        status=status,
+        reason=reason,
+        value=None if status == "failed" else value,
+        best_epoch=epoch or None,
+        best_metrics=metrics or None,
+        time=0.0,
     )
