@@ -6,7 +6,10 @@ from importlib import import_module
 import torch
 from rich.console import Console
 
-NAMES = ("step", "packs", "buckets", "sampling", "gan_epoch", "generative", "adversarial_epoch", "search", "belief")
+NAMES = (
+    *("step", "packs", "buckets", "sampling", "gan_epoch", "generative", "adversarial_epoch"),
+    *("report", "search", "belief"),
+)
 ON_REQUEST = ("quality", "images", "pack_search", "pack_control", "gan_search", "confirmation")
 
 

@@ -11,9 +11,12 @@ import typer
 
 from bmtune import __version__
 from bmtune.cli.best import best
+from bmtune.cli.compare import compare
 from bmtune.cli.confirm import confirm
 from bmtune.cli.data import data
 from bmtune.cli.evaluate import evaluate
+from bmtune.cli.export import export
+from bmtune.cli.report import report
 from bmtune.cli.search import search
 from bmtune.cli.train import train
 from bmtune.errors import BmtuneError
@@ -51,6 +54,9 @@ def _bmtune(
 app.command()(search)
 app.command()(best)
 app.command()(confirm)
+app.command()(report)
+app.command()(export)
+app.command()(compare)
 app.command()(train)
 app.command()(evaluate)
 app.add_typer(data, name="data")

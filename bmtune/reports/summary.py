@@ -67,23 +67,41 @@ def summarize(run: Path, num_top: int = 1) -> Summary:
             f"records must follow from those before them, but in {run / RECORDS_FILE} they do not ({error}); restore "
             "the file from a copy"
         ) from error
-    ranked = progress.ranked()[:num_top]
-    if progress.started is None or not ranked:
+    if not progress.ranked():
         raise RunFolderError(
             f"a run must have a trial with a finished epoch of its main phase, but {run} has "
             f"{len(progress.trials)} trials and none of them has; wait, or search again"
         )
-    space = load_space(run / SEARCH_FILE)
-    top = tuple(_entry(progress, trial, space) for trial in ranked)
-    confirmed = None
-    if (run / BEST_FILE).is_file():
-        file = read_best(run / BEST_FILE)
-        kept, confirmed = file.best, None if file.confirmation is None else file
-        if confirmed is None:
-            top = tuple(kept if (entry.trial, entry.epoch) == (kept.trial, kept.epoch) else entry for entry in top)
-    # A confirmation decides for itself: its winner need not be the one that the search found best, and was trained
-    # with another seed than the trial.
-    return Summary(confirmed or _file(progress, top[0]), top, progress.finished is not None, read.notice)
+    best, top = best_of(progress, load_space(run / SEARCH_FILE), run, num_top)
+    return Summary(best, top, progress.finished is not None, read.notice)
+
+
+def best_of(
+    progress: RunProgress, space: SearchSpace, run: Path, num_top: int = 1
+) -> tuple[BestFile, tuple[BestEntry, ...]]:
+    """What `best.yaml` says, or would say if it were written now, and the best trials.
+
+    Args:
+        progress: The tally of a run of which at least one trial was measured.
+        space: Its search space.
+        run: Its folder.
+        num_top: Most trials.
+
+    Raises:
+        FormatError: `best.yaml` has a format or a version that this release does not read.
+        ConfigError: `best.yaml` was edited and breaks a rule.
+    """
+    top = tuple(_entry(progress, trial, space) for trial in progress.ranked()[:num_top])
+    if not (run / BEST_FILE).is_file():
+        return _file(progress, top[0]), top
+    file = read_best(run / BEST_FILE)
+    if file.confirmation is not None:
+        # A confirmation decides for itself: its winner need not be the one that the search found best, and was trained
+        # with another seed than the trial.
+        return file, top
+    kept = file.best
+    top = tuple(kept if (entry.trial, entry.epoch) == (kept.trial, kept.epoch) else entry for entry in top)
+    return _file(progress, top[0]), top
 
 
 def _entry(progress: RunProgress, trial: TrialProgress, space: SearchSpace) -> BestEntry:
