@@ -68,5 +68,5 @@ def critic_scores(
     layers = list(zip(tensors[::2], tensors[1::2], strict=True))
     for weight, bias in layers[:-1]:
         hidden = leaky_relu(linear(hidden, weight, bias), NEGATIVE_SLOPE)
-    scores = linear(hidden, *layers[-1]).unflatten(0, rows.shape[:-1])
+    scores: Tensor = linear(hidden, *layers[-1]).unflatten(0, rows.shape[:-1])
     return scores.diagonal(dim1=-2, dim2=-1) if shape.aware else scores.squeeze(-1)
