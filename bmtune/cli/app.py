@@ -16,6 +16,7 @@ from bmtune.cli.evaluate import evaluate
 from bmtune.cli.search import search
 from bmtune.cli.train import train
 from bmtune.errors import BmtuneError
+from bmtune.errors import StoppedBySignalError
 
 # What shells report for a program that Ctrl-C ended: 128 + SIGINT.
 INTERRUPTED = 130
@@ -59,17 +60,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The words after `bmtune`; those of this process where None.
 
     Returns:
-        0 after success, 2 where the user can mend what is wrong, 1 where a search gave up, 130 after Ctrl-C.
+        0 after success, 2 where the user can mend what is wrong, 1 where a search gave up, 130 after Ctrl-C, 143 and
+        129 where a search was ended by SIGTERM and SIGHUP.
     """
     try:
         code = app(args=None if argv is None else list(argv), prog_name="bmtune", standalone_mode=False)
     except (BmtuneError, typer.TyperException) as error:
         return _fail(error)
+    except StoppedBySignalError as error:
+        sys.stderr.write(f"interrupted; {error.advice}\n" if error.advice else "interrupted\n")
+        return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("interrupted\n")
         return INTERRUPTED
-    if code == INTERRUPTED:
-        sys.stderr.write("interrupted\n")
     return code if isinstance(code, int) else 0
 
 

@@ -13,8 +13,8 @@ from bmtune.search.resolve import check_data
 from bmtune.search.resolve import resolve_options
 from bmtune.tracking import check_login
 
-# What shells report for a program that Ctrl-C ended: 128 + SIGINT.
-INTERRUPTED = 130
+# What shells report for a program that a signal ended: 128 and its number.
+SIGNALLED = 128
 
 
 def print_resolved(request: SearchRequest) -> int:
@@ -43,7 +43,7 @@ def run(request: SearchRequest) -> int:
     with LiveProgress(console) if console.is_terminal else LineProgress(typer.echo) as listener:
         outcome = search(request, listener)
     _print_outcome(outcome)
-    return INTERRUPTED if outcome.interrupted else 0
+    return SIGNALLED + outcome.signal if outcome.signal is not None else 0
 
 
 def _print_outcome(outcome: SearchOutcome) -> None:
@@ -54,3 +54,5 @@ def _print_outcome(outcome: SearchOutcome) -> None:
     if outcome.best is not None:
         typer.echo(f"# the best configuration, kept in {outcome.run_folder / 'best.yaml'}")
         typer.echo(dump(outcome.best.model_dump(mode="json")), nl=False)
+    if outcome.advice is not None:
+        typer.echo(f"interrupted; {outcome.advice}", err=True)

@@ -12,14 +12,18 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
+from bmtune.records import Notice
 from bmtune.records import TrialStarted
 from bmtune.search.conduct import begin_trial
 from bmtune.search.conduct import end_trial
 from bmtune.search.conduct import failing_alike
 from bmtune.search.conduct import promote_trial
 from bmtune.search.conduct import take_report
+from bmtune.search.going_on import epoch_to_go_on_from
+from bmtune.search.interruption import Interruption
 from bmtune.search.ledger import Ledger
 from bmtune.search.trainable import REPORT
+from bmtune.search.trial_run import Task
 from bmtune.search.trial_run import TrialReport
 
 NUMBER = "trial"
@@ -72,6 +76,7 @@ class HalvingScheduler(FIFOScheduler):
         self._ledger = ledger
         self._concurrent = concurrent
         self._trials: dict[int, Trial] = {}
+        self._failures: dict[int, int] = {}
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         """Remembers a trial by its number."""
@@ -100,17 +105,32 @@ class HalvingScheduler(FIFOScheduler):
         return None if number is None else self._trials[number]
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        """Ends a trial whose process was lost too often: no report of its own can say so.
+        """Says that a trial goes on whose process was lost, or ends it where that was so too often.
 
-        (Callbacks of Tune hear of it too. But where there is one, Tune imports all experiment trackers it knows before
-        the first trial, which takes seconds.)
+        No report of its own can say so. (Callbacks of Tune hear of it too. But where there is one, Tune imports all
+        experiment trackers it knows before the first trial, which takes seconds.)
         """
         number = trial.config[NUMBER]
-        given_up = not trial.should_recover()  # type: ignore[no-untyped-call]
-        if given_up and number in self._ledger.state.running:
-            error = _last_error(trial)
-            text = error.split("\n")[0] or "no reason is known"
-            end_trial(self._ledger, number, "failed", f"its process was lost: {text}", error=error)
+        if number not in self._ledger.state.running:
+            return
+        if trial.should_recover():  # type: ignore[no-untyped-call]
+            failures = int(trial.num_failures)
+            counted = failures > self._failures.get(number, 0)
+            self._failures[number] = failures
+            self._ledger.record(Notice(text=_retry(trial, counted=counted)))
+            return
+        error = _last_error(trial)
+        text = error.split("\n")[0] or "no reason is known"
+        end_trial(self._ledger, number, "failed", f"its process was lost: {text}", error=error)
+
+
+def _retry(trial: Trial, *, counted: bool) -> str:
+    """That a trial goes on: from where, and how often that was so."""
+    task = Task.model_validate_json(trial.config["task"])
+    epoch = epoch_to_go_on_from(Path(task.run_folder, task.checkpoint_path("last")))
+    where = "an older checkpoint" if epoch is None else f"epoch {epoch}"
+    count = f"{trial.num_failures} of {trial.max_failures}" if counted else "not counted: another trial may be why"
+    return f"trial {task.trial} lost its process and goes on from {where} ({count})"
 
 
 def _last_error(trial: Trial) -> str:
@@ -128,9 +148,19 @@ class SearchStopper(Stopper):
         self._ledger = ledger
         self._clock = clock
         self._began = clock()
-        self.interrupted = False
+        self._interruption: Interruption | None = None
+        self._told = False
         self.reason: str | None = None
         self.failure: str | None = None
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the user, or the machine, ends the search."""
+        return self._interruption is not None and self._interruption.is_requested
+
+    def listen_to(self, interruption: Interruption) -> None:
+        """Ends the search after a signal from here on."""
+        self._interruption = interruption
 
     def __call__(self, trial_id: str, result: Mapping[str, Any]) -> bool:
         """Single trials are the scheduler's business."""
@@ -147,6 +177,9 @@ class SearchStopper(Stopper):
         self.failure = failing_alike(list(state.finished.values()))
         if self.interrupted:
             self.reason = "interrupted"
+            if not self._told:
+                self._told = True
+                self._ledger.tell("interrupted: trials finish their epoch and write checkpoints; once more: at once")
         elif self.failure is not None:
             self.reason = f"the first trials all failed alike: {self.failure}"
         elif budget is not None and self._clock() - self._began >= budget:

@@ -1,18 +1,27 @@
 """The Ray cluster of a search: one of its own on loopback, or one that exists."""
 
+import ctypes
 import logging
 import os
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 from typing import Self
 
 from bmtune.config.space_model import RunSettings
 from bmtune.errors import ResourceError
+from bmtune.errors import StoppedBySignalError
+from bmtune.search.children import end_children
+from bmtune.search.interruption import SPARED
+from bmtune.search.interruption import Interruption
 
 ENVIRONMENT = {
     # Tune's own output, loggers, state snapshots, change of directory and signal handler are not wanted: records,
@@ -71,15 +80,23 @@ class Cluster:
     Connecting takes seconds in which this process mostly waits; the caller reads its data meanwhile.
     """
 
-    def __init__(self, address: str | None, patience_s: float = PATIENCE_S, modules: str = FOR_HOSTS) -> None:
+    def __init__(
+        self,
+        address: str | None,
+        patience_s: float = PATIENCE_S,
+        modules: str = FOR_HOSTS,
+        interruption: Interruption | None = None,
+    ) -> None:
         """Begins to connect.
 
         Args:
             address: A cluster to join ("auto", "ray://...", "host:port"); None starts one on this machine.
             patience_s: Seconds that connecting may take.
             modules: What processes of a cluster of one's own import beforehand.
+            interruption: Removes Ray's files where the search is left at once.
         """
         self._address = address
+        self._interruption = interruption
         self._patience_s = patience_s
         self._temporary: str | None = None
         self._owned = False
@@ -132,11 +149,14 @@ class Cluster:
             return
         if self._too_late:
             raise RuntimeError("it was imported before the search could make it private; import ray after the search")
-        if self._address is None:
-            self._temporary = tempfile.mkdtemp(prefix="bmtune-ray-")
-            ray.init(**LOCAL_OPTIONS, _temp_dir=self._temporary)
-        else:
-            ray.init(address=self._address, log_to_driver=False, logging_level=logging.ERROR)
+        with _signal_handler_kept(signal.SIGTERM):
+            if self._address is None:
+                self._temporary = tempfile.mkdtemp(prefix="bmtune-ray-")
+                if self._interruption is not None:
+                    self._interruption.remove_at_end(Path(self._temporary))
+                ray.init(**LOCAL_OPTIONS, _temp_dir=self._temporary)
+            else:
+                ray.init(address=self._address, log_to_driver=False, logging_level=logging.ERROR)
         self._owned = True
 
     def close(self) -> None:
@@ -160,8 +180,31 @@ class Cluster:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Disconnects."""
+        """Disconnects; whoever was interrupted while Ray still starts does not wait for it."""
+        if isinstance(error, StoppedBySignalError) and self._address is None and not self._connected.is_set():
+            end_children(SPARED)
+            if self._temporary is not None:
+                shutil.rmtree(self._temporary, ignore_errors=True)
+            return
         self.close()
+
+
+@contextmanager
+def _signal_handler_kept(number: signal.Signals) -> Iterator[None]:
+    """What the process does on a signal is afterwards as it was before.
+
+    Ray puts a handler of its own there that prints a trace and kills the process, and Python can only put its own back
+    from the main thread, which is reading data. So what the operating system holds is copied, as it is.
+    """
+    library = ctypes.CDLL(None, use_errno=True)
+    # Larger than `struct sigaction` on any system: nobody looks inside.
+    kept = ctypes.create_string_buffer(512)
+    known = library.sigaction(int(number), None, kept) == 0
+    try:
+        yield
+    finally:
+        if known:
+            library.sigaction(int(number), kept, None)
 
 
 def check_resources(run: RunSettings) -> int:

@@ -4,6 +4,7 @@ from bmtune.records import Listener
 from bmtune.search.cluster import FOR_HOSTS
 from bmtune.search.cluster import FOR_TRIALS
 from bmtune.search.cluster import Cluster
+from bmtune.search.interruption import Interruption
 from bmtune.search.outcome import SearchOutcome
 from bmtune.search.request import SearchRequest
 from bmtune.search.resolve import check_data
@@ -13,14 +14,20 @@ from bmtune.search.resolve import resolve_options
 def search(request: SearchRequest, listener: Listener) -> SearchOutcome:
     """Checks a request and runs it; Ray starts while the data are read.
 
+    Ctrl-C, SIGTERM and SIGHUP are heard while this runs in the main thread; see `Interruption`.
+
     Raises:
         BmtuneError: The request breaks a rule (nothing is written then), or the search stopped itself.
+        StoppedBySignalError: A signal came before the trials began, or after they had ended.
     """
     resolved = resolve_options(request)
     modules = FOR_TRIALS if resolved.space.run.pack == 1 else FOR_HOSTS
-    with Cluster(resolved.address, modules=modules) as cluster:
+    with (
+        Interruption() as interruption,
+        Cluster(resolved.address, modules=modules, interruption=interruption) as cluster,
+    ):
         resolved = check_data(resolved)
         # Imported here: Optuna and Ray take seconds, in which Ray's own processes start.
         from bmtune.search.driver import run_search
 
-        return run_search(resolved, listener, cluster)
+        return run_search(resolved, listener, cluster, interruption=interruption)

@@ -1,17 +1,22 @@
 """Runs a search from its first record to its last."""
 
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version
 from pathlib import Path
 
 import optuna
+from torch import Tensor
 
 from bmtune.config.lanes import sharing_hint
+from bmtune.config.root import TrialConfig
 from bmtune.config.yaml_text import dump
+from bmtune.disk_space import Patience
 from bmtune.errors import SearchStoppedError
 from bmtune.records import Listener
 from bmtune.records import Notice
@@ -23,9 +28,13 @@ from bmtune.search.cluster import Cluster
 from bmtune.search.cluster import check_resources
 from bmtune.search.conduct import end_remaining
 from bmtune.search.fleet import Fleet
+from bmtune.search.interruption import ORDERLY_S
+from bmtune.search.interruption import WINNER_S
+from bmtune.search.interruption import Interruption
 from bmtune.search.lanes import seam_holds
 from bmtune.search.ledger import Ledger
 from bmtune.search.outcome import SearchOutcome
+from bmtune.search.outcome import how_to_resume
 from bmtune.search.plan import plan_hosts
 from bmtune.search.plan import whole_gpus
 from bmtune.search.resolve import ResolvedSearch
@@ -61,7 +70,11 @@ SOLO = Backend()
 
 
 def run_search(
-    resolved: ResolvedSearch, listener: Listener, cluster: Cluster | None = None, backend: Backend = SOLO
+    resolved: ResolvedSearch,
+    listener: Listener,
+    cluster: Cluster | None = None,
+    backend: Backend = SOLO,
+    interruption: Interruption | None = None,
 ) -> SearchOutcome:
     """Runs a search.
 
@@ -70,15 +83,20 @@ def run_search(
         listener: Hears of every record.
         cluster: A connection that has begun; None begins one.
         backend: What trains and measures.
+        interruption: Hears the signals that end a search; None: they are heard from here on.
 
     Raises:
         ResourceError: One trial fits on no machine.
         SearchStoppedError: The first trials all failed alike, or no trial could be measured.
+        StoppedBySignalError: A signal came before the trials began, or after they had ended.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with cluster or Cluster(resolved.address) as connected:
+    with ExitStack() as stack:
+        heard = interruption or stack.enter_context(Interruption())
+        connected = stack.enter_context(cluster or Cluster(resolved.address, interruption=heard))
         connected.wait()
-        outcome, stopper = _recorded(resolved, listener, _placement(resolved, backend.trainable), backend)
+        placement = _placement(resolved, backend.trainable)
+        outcome, stopper = _recorded(resolved, listener, placement, backend, heard)
     if stopper.failure is not None:
         raise SearchStoppedError(
             f"a search must have trials that can be trained, but {stopper.reason}; "
@@ -124,32 +142,50 @@ def _placement(resolved: ResolvedSearch, trainable: type[BornTrial]) -> _Placeme
 
 
 def _recorded(
-    resolved: ResolvedSearch, listener: Listener, placement: _Placement, backend: Backend
+    resolved: ResolvedSearch, listener: Listener, placement: _Placement, backend: Backend, interruption: Interruption
 ) -> tuple[SearchOutcome, SearchStopper]:
     """The search between its first record and its last."""
     folder = resolved.run_folder
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / SEARCH_FILE).write_text(dump(resolved.to_mapping()), encoding="utf-8")
+    patience = Patience(lambda text: listener.on_record(Notice(text=text)), interruption.rest)
+    text = dump(resolved.to_mapping())
+    write = partial((folder / SEARCH_FILE).write_text, text, encoding="utf-8")
+    patience.wait_for_room(write, SEARCH_FILE, folder)
     state = SearchState(resolved.space)
     with ExitStack() as stack:
         mode = resolved.space.run.wandb
         follower = stack.enter_context(WandbProcess(folder, mode)) if mode else None
-        writer = stack.enter_context(RecordWriter(folder / RECORDS_FILE))
+        writer = stack.enter_context(RecordWriter(folder / RECORDS_FILE, patience=patience))
         Ledger(state, writer, [listener]).record(_header(resolved, state))
-        with closing(StudyView(folder / STUDY_FILE, state)) as view:
+        interruption.advice = how_to_resume(resolved.space.trainer, folder)
+        with closing(StudyView(folder / STUDY_FILE, state, patience)) as view:
             ledger = Ledger(state, writer, [view, listener])
             hint = sharing_hint(resolved.space.base, resolved.space.parameters) if placement.fleet else None
-            for text in (placement.notice, hint):
-                if text is not None:
-                    ledger.record(Notice(text=text))
-            stopper = run_trials(resolved, ledger, placement.concurrent, backend.trainable, placement.fleet)
+            for told in filter(None, (placement.notice, hint)):
+                ledger.record(Notice(text=told))
+            stopper = run_trials(
+                resolved, ledger, placement.concurrent, backend.trainable, placement.fleet, interruption=interruption
+            )
             if not stopper.interrupted:
                 end_remaining(ledger, stopper.reason)
-            best = keep_winner(state, folder, backend.on_test_rows)
+            measure = partial(_in_time, backend.on_test_rows, interruption)
+            best = keep_winner(ledger, folder, measure, patience, unfinished=stopper.interrupted)
             if not stopper.interrupted:
                 ledger.record(_end(stopper, best.best.trial if best else None, best.best.metrics if best else {}))
-        notice = follower.finish() if follower else None
-    return SearchOutcome(folder, best, counts(state), stopper.interrupted, notice), stopper
+                interruption.advice = None
+        said = follower.finish(interruption.left(ORDERLY_S)) if follower else None
+    notice = "\n".join(filter(None, (view.problem, said))) or None
+    outcome = SearchOutcome(
+        folder, best, counts(state), stopper.interrupted, notice, interruption.signal, interruption.advice
+    )
+    return outcome, stopper
+
+
+def _in_time(
+    measure: OnTestRows, interruption: Interruption, config: TrialConfig, tensors: Mapping[str, Tensor]
+) -> dict[str, float]:
+    """What `measure` finds; nothing where the search was interrupted and that would take too long."""
+    return interruption.within(WINNER_S, partial(measure, config, tensors)) or {}
 
 
 def _header(resolved: ResolvedSearch, state: SearchState) -> RunStarted:

@@ -1,0 +1,193 @@
+"""Ctrl-C and its kin: the first one ends a search in good order and in seconds, the second one at once."""
+
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from types import TracebackType
+from typing import Any
+from typing import Self
+from typing import TypeVar
+
+from bmtune.errors import StoppedBySignalError
+from bmtune.search.children import end_children
+
+TRIALS_S = 4.5
+"""Seconds that trials have to finish their epoch and to write their checkpoints."""
+
+WINNER_S = 7.0
+"""Seconds after which nothing is measured any more."""
+
+ORDERLY_S = 9.0
+"""Seconds after which a search that has not ended in good order leaves at once: a machine may be taken away in ten."""
+
+Result = TypeVar("Result")
+
+SPARED = "bmtune.tracking"
+"""The process that writes to W&B ends by itself: its input closes with this process."""
+
+
+class _TooLongError(KeyboardInterrupt):
+    """What ends by itself after a signal has taken too long."""
+
+
+def _leave(code: int) -> None:
+    os._exit(code)
+
+
+class Interruption:
+    """The signals that end a search, heard while its context is open in the main thread.
+
+    The first one raises `StoppedBySignalError`, or, while `deferred` is open, is noted only. Any further one, of
+    whatever kind, leaves at once: the processes of the search are killed and nothing is waited for. The records need no
+    more: every one of them was handed to the operating system when it was written.
+
+    Attributes:
+        signal: The first signal that came, or None.
+        advice: How to go on with the search, as soon as there is something to go on from.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, leave: Callable[[int], Any] = _leave) -> None:
+        """Hears nothing before its context is open.
+
+        Args:
+            clock: Seconds that never run backwards.
+            leave: Ends this process with an exit code.
+        """
+        self.signal: signal.Signals | None = None
+        self.advice: str | None = None
+        self._clock = clock
+        self._exit = leave
+        self._at = 0.0
+        self._deferred = False
+        self._breaks = False
+        self._before: dict[signal.Signals, Any] = {}
+        self._temporary: list[Path] = []
+        self._asked, self._over = threading.Event(), threading.Event()
+
+    @property
+    def is_requested(self) -> bool:
+        """Whether the search is to end."""
+        return self.signal is not None
+
+    def left(self, until_s: float) -> float | None:
+        """Seconds until so many have passed since the signal, at least 0; None where there was none."""
+        return None if self.signal is None else max(0.0, self._at + until_s - self._clock())
+
+    def rest(self, seconds: float) -> None:
+        """Passes some seconds, unless the search is to end.
+
+        Raises:
+            StoppedBySignalError: It is.
+        """
+        until = self._clock() + seconds
+        while self.signal is None and self._clock() < until:
+            time.sleep(min(0.1, seconds))
+        if self.signal is not None:
+            raise StoppedBySignalError(self.signal, self.advice)
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Work that ends by itself after a signal; where that takes longer than `TRIALS_S`, it is broken off.
+
+        Raises:
+            StoppedBySignalError: There had been a signal before.
+        """
+        if self.signal is not None:
+            raise StoppedBySignalError(self.signal, self.advice)
+        self._deferred = True
+        try:
+            yield
+        except _TooLongError:
+            # Trials that have not ended in time are left as their last checkpoints have them.
+            return
+        finally:
+            self._deferred = False
+
+    def within(self, until_s: float, work: Callable[[], Result]) -> Result | None:
+        """What `work` returns; None where it does not so until so many seconds after the signal."""
+        left = self.left(until_s)
+        if left is None:
+            return work()
+        found: list[Result] = []
+        errors: list[Exception] = []
+
+        def try_it() -> None:
+            try:
+                found.append(work())
+            except Exception as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=try_it, daemon=True)
+        thread.start()
+        thread.join(left)
+        if errors:
+            raise errors[0]
+        return found[0] if found else None
+
+    def remove_at_end(self, folder: Path) -> None:
+        """Remembers a temporary folder, which is removed also where the search is left at once."""
+        self._temporary.append(folder)
+
+    def leave(self) -> None:
+        """Ends the processes of the search and this one."""
+        end_children(SPARED)
+        for folder in self._temporary:
+            shutil.rmtree(folder, ignore_errors=True)
+        # A live table hides the cursor.
+        show = "\x1b[?25h" if sys.stdout.isatty() else ""
+        text = "".join(f"\n{line}" for line in ("interrupted", self.advice) if line)
+        os.write(2, f"{show}{text}\n".encode())
+        self._exit(128 + int(self.signal or signal.SIGINT))
+
+    def __enter__(self) -> Self:
+        """Hears signals from here on; where this is not the main thread, none."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                # Of `nohup` nothing is left but that the signal is ignored.
+                if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._hear)
+            threading.Thread(target=self._watch, name="interruption", daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Hears no more."""
+        self._over.set()
+        self._asked.set()
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before.clear()
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        if self._breaks:
+            self._breaks = False
+            if self._deferred:
+                raise _TooLongError
+            return
+        if self.signal is not None:
+            self.leave()
+            return
+        self.signal, self._at = signal.Signals(number), self._clock()
+        self._asked.set()
+        if not self._deferred:
+            raise StoppedBySignalError(self.signal, self.advice)
+
+    def _watch(self) -> None:
+        """Sees to it that the end comes, in a thread of its own."""
+        self._asked.wait()
+        if self._over.wait(TRIALS_S):
+            return
+        if self._deferred:
+            self._breaks = True
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        if not self._over.wait(ORDERLY_S - TRIALS_S):
+            self.leave()
