@@ -53,8 +53,3 @@ class StoppedBySignalError(KeyboardInterrupt):
         super().__init__(signal)
         self.signal = signal
         self.advice = advice
-
-    @property
-    def exit_code(self) -> int:
-        """What shells report for a program that the signal ended."""
-        return 128 + self.signal

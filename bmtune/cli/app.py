@@ -16,7 +16,6 @@ from bmtune.cli.evaluate import evaluate
 from bmtune.cli.search import search
 from bmtune.cli.train import train
 from bmtune.errors import BmtuneError
-from bmtune.errors import StoppedBySignalError
 
 # What shells report for a program that Ctrl-C ended: 128 + SIGINT.
 INTERRUPTED = 130
@@ -67,12 +66,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = app(args=None if argv is None else list(argv), prog_name="bmtune", standalone_mode=False)
     except (BmtuneError, typer.TyperException) as error:
         return _fail(error)
-    except StoppedBySignalError as error:
-        sys.stderr.write(f"interrupted; {error.advice}\n" if error.advice else "interrupted\n")
-        return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("interrupted\n")
         return INTERRUPTED
+    if code == INTERRUPTED:
+        sys.stderr.write("interrupted\n")
     return code if isinstance(code, int) else 0
 
 

@@ -1,9 +1,12 @@
 """One search from its request to what is printed at its end."""
 
+import signal
+
 import typer
 from rich.console import Console
 
 from bmtune.config.yaml_text import dump
+from bmtune.errors import StoppedBySignalError
 from bmtune.reports.lines import LineProgress
 from bmtune.reports.live import LiveProgress
 from bmtune.search.command import search
@@ -15,6 +18,7 @@ from bmtune.tracking import check_login
 
 # What shells report for a program that a signal ended: 128 and its number.
 SIGNALLED = 128
+INTERRUPTED = SIGNALLED + signal.SIGINT
 
 
 def print_resolved(request: SearchRequest) -> int:
@@ -40,10 +44,23 @@ def run(request: SearchRequest) -> int:
     if mode is not None:
         check_login(mode)
     console = Console()
-    with LiveProgress(console) if console.is_terminal else LineProgress(typer.echo) as listener:
-        outcome = search(request, listener)
+    try:
+        with LiveProgress(console) if console.is_terminal else LineProgress(typer.echo) as listener:
+            outcome = search(request, listener)
+    except StoppedBySignalError as error:
+        return _interrupted(error.signal, error.advice)
     _print_outcome(outcome)
-    return SIGNALLED + outcome.signal if outcome.signal is not None else 0
+    return 0 if outcome.signal is None else _interrupted(outcome.signal, outcome.advice)
+
+
+def _interrupted(number: int, advice: str | None) -> int:
+    """Says so, and returns the exit code; the code of Ctrl-C is told for all commands in one place."""
+    code = SIGNALLED + number
+    if advice is not None:
+        typer.echo(advice, err=True)
+    if code != INTERRUPTED:
+        typer.echo("interrupted", err=True)
+    return code
 
 
 def _print_outcome(outcome: SearchOutcome) -> None:
@@ -54,5 +71,3 @@ def _print_outcome(outcome: SearchOutcome) -> None:
     if outcome.best is not None:
         typer.echo(f"# the best configuration, kept in {outcome.run_folder / 'best.yaml'}")
         typer.echo(dump(outcome.best.model_dump(mode="json")), nl=False)
-    if outcome.advice is not None:
-        typer.echo(f"interrupted; {outcome.advice}", err=True)

@@ -1,9 +1,10 @@
 """Runs a search from its first record to its last."""
 
 import time
+from collections.abc import Iterator
 from collections.abc import Mapping
 from contextlib import ExitStack
-from contextlib import closing
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError
@@ -146,11 +147,8 @@ def _recorded(
 ) -> tuple[SearchOutcome, SearchStopper]:
     """The search between its first record and its last."""
     folder = resolved.run_folder
-    folder.mkdir(parents=True, exist_ok=True)
     patience = Patience(lambda text: listener.on_record(Notice(text=text)), interruption.rest)
-    text = dump(resolved.to_mapping())
-    write = partial((folder / SEARCH_FILE).write_text, text, encoding="utf-8")
-    patience.wait_for_room(write, SEARCH_FILE, folder)
+    patience.wait_for_room(partial(_write_search, resolved), SEARCH_FILE, folder)
     state = SearchState(resolved.space)
     with ExitStack() as stack:
         mode = resolved.space.run.wandb
@@ -158,7 +156,7 @@ def _recorded(
         writer = stack.enter_context(RecordWriter(folder / RECORDS_FILE, patience=patience))
         Ledger(state, writer, [listener]).record(_header(resolved, state))
         interruption.advice = how_to_resume(resolved.space.trainer, folder)
-        with closing(StudyView(folder / STUDY_FILE, state, patience)) as view:
+        with _viewed(StudyView(folder / STUDY_FILE, state, patience), interruption) as view:
             ledger = Ledger(state, writer, [view, listener])
             hint = sharing_hint(resolved.space.base, resolved.space.parameters) if placement.fleet else None
             for told in filter(None, (placement.notice, hint)):
@@ -179,6 +177,20 @@ def _recorded(
         folder, best, counts(state), stopper.interrupted, notice, interruption.signal, interruption.advice
     )
     return outcome, stopper
+
+
+def _write_search(resolved: ResolvedSearch) -> None:
+    resolved.run_folder.mkdir(parents=True, exist_ok=True)
+    (resolved.run_folder / SEARCH_FILE).write_text(dump(resolved.to_mapping()), encoding="utf-8")
+
+
+@contextmanager
+def _viewed(view: StudyView, interruption: Interruption) -> Iterator[StudyView]:
+    """The view, which is whole afterwards, unless the search was interrupted and that would take too long."""
+    try:
+        yield view
+    finally:
+        view.close(interruption.left(WINNER_S))
 
 
 def _in_time(

@@ -19,13 +19,13 @@ from typing import TypeVar
 from bmtune.errors import StoppedBySignalError
 from bmtune.search.children import end_children
 
-TRIALS_S = 4.5
+TRIALS_S = 4.0
 """Seconds that trials have to finish their epoch and to write their checkpoints."""
 
-WINNER_S = 7.0
+WINNER_S = 6.0
 """Seconds after which nothing is measured any more."""
 
-ORDERLY_S = 9.0
+ORDERLY_S = 8.0
 """Seconds after which a search that has not ended in good order leaves at once: a machine may be taken away in ten."""
 
 Result = TypeVar("Result")

@@ -54,10 +54,16 @@ class StudyView:
         if isinstance(record, TrialFinished):
             self._waiting.put(self._state.study.get_trials(deepcopy=False)[record.trial])
 
-    def close(self) -> None:
-        """Returns when everything is written, or `problem` says why not; the search itself is not concerned."""
+    def close(self, within_s: float | None = None) -> None:
+        """Returns when everything is written, or `problem` says why not; the search itself is not concerned.
+
+        Args:
+            within_s: Most seconds that this may take; None: as many as it takes.
+        """
         self._waiting.put(None)
-        self._thread.join()
+        self._thread.join(within_s)
+        if self._thread.is_alive():
+            self.problem = f"{STUDY_FILE} does not hold all trials: the search was interrupted"
 
     def _write(self) -> None:
         file = _StudyFile(self._path, self._state, self._facts)

@@ -31,6 +31,7 @@ COMMANDS = {
         "--gpus-per-trial",
         "--max-concurrent",
         "--report-every",
+        "--max-failures",
         "--pre-cache",
         "--wandb",
     ],

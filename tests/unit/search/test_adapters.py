@@ -9,10 +9,14 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
+from bmtune.checkpoints import write_checkpoint
 from bmtune.config.space import SearchSpace
 from bmtune.records import Epoch
+from bmtune.records import Notice
 from bmtune.records import TrialStarted
+from bmtune.records import read_records
 from bmtune.search.ledger import Ledger
+from bmtune.search.trial_run import Task
 from bmtune.search.trial_run import TrialEnd
 from bmtune.search.trial_run import TrialReport
 
@@ -145,25 +149,61 @@ def test_a_search_that_promotes_ends_when_nothing_is_left_to_train(promoting: Le
     assert sorted(promoting.state.paused) == [1, 2, 3]
 
 
-def test_a_lost_process_fails_its_trial_once(ledger: Ledger, tmp_path: Path) -> None:
+def lost(task: Task, path: Path, failures: int, *, again: bool) -> SimpleNamespace:
+    """A trial of Tune whose process was lost."""
+    return SimpleNamespace(
+        config={"trial": task.trial, "task": task.model_dump_json()},
+        error_file=str(path),
+        should_recover=lambda: again,
+        num_failures=failures,
+        max_failures=2,
+    )
+
+
+@pytest.fixture
+def task(ledger: Ledger, tmp_path: Path) -> Task:
+    config = ledger.state.space.base
+    return Task(trial=0, config=config, run_folder=str(tmp_path), rungs=(), report_every_s=1.0)
+
+
+def test_a_lost_process_fails_its_trial_once(ledger: Ledger, task: Task, tmp_path: Path) -> None:
     from bmtune.search.adapters import HalvingScheduler
     from bmtune.search.adapters import RecordSearcher
 
     RecordSearcher(ledger, to_config, 9).suggest("a")
     path = tmp_path / "error.txt"
     path.write_text("Failure # 1 (occurred at noon)\nbefore\nFailure # 2 (occurred later)\nthe node is gone\nmore\n")
-    lost = [
-        SimpleNamespace(config={"trial": 0}, error_file=str(path), should_recover=lambda again=again: again)
-        for again in (True, False, False)
-    ]
     scheduler = HalvingScheduler(ledger, 1)
-    scheduler.on_trial_error(None, lost[0])
+    scheduler.on_trial_error(None, lost(task, path, 2, again=True))
     assert 0 in ledger.state.running
-    for trial in lost[1:]:
-        scheduler.on_trial_error(None, trial)
+    for failures in (3, 4):
+        scheduler.on_trial_error(None, lost(task, path, failures, again=False))
     end = ledger.state.finished[0].end
     assert (end.status, end.reason) == ("failed", "its process was lost: the node is gone")
     assert end.error == "the node is gone\nmore"
+
+
+def test_the_user_is_told_from_where_a_trial_goes_on_and_how_often_that_was_so(
+    ledger: Ledger, task: Task, tmp_path: Path
+) -> None:
+    from bmtune.search.adapters import HalvingScheduler
+    from bmtune.search.adapters import RecordSearcher
+
+    RecordSearcher(ledger, to_config, 9).suggest("a")
+    scheduler, last = HalvingScheduler(ledger, 1), tmp_path / task.checkpoint_path("last")
+    scheduler.on_trial_error(None, lost(task, tmp_path, 1, again=True))
+    write_checkpoint(last, {}, {"budget": 40})
+    scheduler.on_trial_error(None, lost(task, tmp_path, 1, again=True))
+    scheduler.on_trial_error(None, lost(task, tmp_path, 2, again=True))
+    (last / "checkpoint.json").write_text("torn")
+    scheduler.on_trial_error(None, lost(task, tmp_path, 3, again=True))
+    records = read_records(tmp_path / "records.jsonl").records
+    assert [record.text for record in records if isinstance(record, Notice)] == [
+        "trial 0 lost its process and goes on from epoch 0 (1 of 2)",
+        "trial 0 lost its process and goes on from epoch 40 (not counted: another trial may be why)",
+        "trial 0 lost its process and goes on from epoch 40 (2 of 2)",
+        "trial 0 lost its process and goes on from an older checkpoint (3 of 2)",
+    ]
 
 
 def test_the_stopper_watches_the_clock(ledger: Ledger) -> None:

@@ -98,7 +98,7 @@ def test_a_slow_disk_holds_no_training_up_and_no_report_overtakes_its_checkpoint
 
     released, trained, written = threading.Event(), threading.Event(), []
 
-    def slow(folder: Path, tensors: Any, facts: Any) -> None:
+    def slow(folder: Path, tensors: Any, facts: Any, *, keep_previous: bool) -> None:
         assert released.wait(30)
         written.append(folder.name)
 
@@ -119,7 +119,7 @@ def test_a_slow_disk_holds_no_training_up_and_no_report_overtakes_its_checkpoint
     assert [entry.which for entry in TrialReport.model_validate_json(ended.report or "").checkpoints] == written
 
 
-def test_a_full_disk_fails_its_trial(fake_training: Any, make_task: Callable[..., str], tmp_path: Path) -> None:
+def test_a_disk_that_refuses_fails_its_trial(fake_training: Any, make_task: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     host = Host(fake_training, OneByOne(), threads=1)
     host.tell(0, [Start(0, make_task(folder=tmp_path / "file"))])
