@@ -5,11 +5,15 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Mapping
 from pathlib import Path
 
 PATIENCE_S = 2.0
 """Seconds in which processes that were told to end must have done so."""
+
+SPARED = "bmtune.tracking"
+"""The process that writes to W&B ends by itself: its input closes with this process."""
 
 Table = Mapping[int, tuple[int, str]]
 """Parent and command line of each process by its number."""
@@ -53,20 +57,27 @@ def below(root: int, table: Table, spared: str) -> list[int]:
     return found
 
 
-def end_children(spared: str, list_processes: Callable[[], Table] = process_table) -> None:
+def children(spared: str = SPARED) -> set[int]:
+    """Everything below this process, but for what ends by itself."""
+    return set(below(os.getpid(), process_table(), spared))
+
+
+def end_children(
+    seen: Iterable[int] = (), list_processes: Callable[[], Table] = process_table, spared: str = SPARED
+) -> None:
     """Kills everything below this process, and returns when it has gone.
 
     Args:
-        spared: Part of the command line of those that end by themselves.
+        seen: What was below it before: who lost its parent is found below process 1.
         list_processes: Lists processes.
+        spared: Part of the command line of those that end by themselves.
     """
     until = time.monotonic() + PATIENCE_S
-    # Who is killed may leave children to process 1, so all that were ever seen below this one are remembered.
-    seen: set[int] = set()
+    ours = set(seen)
     while time.monotonic() < until:
         table = list_processes()
-        seen |= set(below(os.getpid(), table, spared))
-        alive = seen & table.keys()
+        ours |= set(below(os.getpid(), table, spared))
+        alive = ours & table.keys()
         if not alive:
             return
         for pid in alive:

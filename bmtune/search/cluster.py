@@ -20,7 +20,6 @@ from bmtune.config.space_model import RunSettings
 from bmtune.errors import ResourceError
 from bmtune.errors import StoppedBySignalError
 from bmtune.search.children import end_children
-from bmtune.search.interruption import SPARED
 from bmtune.search.interruption import Interruption
 
 ENVIRONMENT = {
@@ -170,6 +169,9 @@ class Cluster:
             ray.shutdown()
         self._released.set()
         self._thread.join()
+        if self._temporary is not None and self._interruption is not None and self._interruption.is_requested:
+            # Where the signal went to all processes, Ray's own were not there to end the others.
+            end_children(self._interruption.children)
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
 
@@ -182,7 +184,7 @@ class Cluster:
     ) -> None:
         """Disconnects; whoever was interrupted while Ray still starts does not wait for it."""
         if isinstance(error, StoppedBySignalError) and self._address is None and not self._connected.is_set():
-            end_children(SPARED)
+            end_children()
             if self._temporary is not None:
                 shutil.rmtree(self._temporary, ignore_errors=True)
             return

@@ -17,6 +17,7 @@ from typing import Self
 from typing import TypeVar
 
 from bmtune.errors import StoppedBySignalError
+from bmtune.search.children import children
 from bmtune.search.children import end_children
 
 TRIALS_S = 4.0
@@ -29,9 +30,6 @@ ORDERLY_S = 8.0
 """Seconds after which a search that has not ended in good order leaves at once: a machine may be taken away in ten."""
 
 Result = TypeVar("Result")
-
-SPARED = "bmtune.tracking"
-"""The process that writes to W&B ends by itself: its input closes with this process."""
 
 
 class _TooLongError(KeyboardInterrupt):
@@ -52,19 +50,28 @@ class Interruption:
     Attributes:
         signal: The first signal that came, or None.
         advice: How to go on with the search, as soon as there is something to go on from.
+        children: Processes that were below this one when the signal came.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, leave: Callable[[int], Any] = _leave) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        leave: Callable[[int], Any] = _leave,
+        end: Callable[[set[int]], None] = end_children,
+    ) -> None:
         """Hears nothing before its context is open.
 
         Args:
             clock: Seconds that never run backwards.
             leave: Ends this process with an exit code.
+            end: Ends these processes and all below this one.
         """
         self.signal: signal.Signals | None = None
         self.advice: str | None = None
         self._clock = clock
         self._exit = leave
+        self._end = end
+        self.children: set[int] = set()
         self._at = 0.0
         self._deferred = False
         self._breaks = False
@@ -138,7 +145,7 @@ class Interruption:
 
     def leave(self) -> None:
         """Ends the processes of the search and this one."""
-        end_children(SPARED)
+        self._end(self.children)
         for folder in self._temporary:
             shutil.rmtree(folder, ignore_errors=True)
         # A live table hides the cursor.
@@ -184,6 +191,7 @@ class Interruption:
     def _watch(self) -> None:
         """Sees to it that the end comes, in a thread of its own."""
         self._asked.wait()
+        self.children = children()
         if self._over.wait(TRIALS_S):
             return
         if self._deferred:

@@ -120,7 +120,7 @@ def test_an_interrupted_search_says_where_it_stands_and_how_to_go_on(
     assert main(["search", "gan"]) == code
     captured = capsys.readouterr()
     assert captured.err == (
-        "what was found so far is in outputs/night\ninterrupted; go on with: bmtune search gan --name night --resume\n"
+        "what was found so far is in outputs/night\ngo on with: bmtune search gan --name night --resume\ninterrupted\n"
     )
     assert "format: bmtune.best" in captured.out
 
