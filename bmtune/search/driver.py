@@ -161,13 +161,15 @@ def _recorded(
             hint = sharing_hint(resolved.space.base, resolved.space.parameters) if placement.fleet else None
             for told in filter(None, (placement.notice, hint)):
                 ledger.record(Notice(text=told))
+            measure = partial(_in_time, backend.on_test_rows, interruption)
+            end = partial(keep_winner, ledger, folder, measure, patience)
+            interruption.rescue = partial(end, unfinished=True)
             stopper = run_trials(
                 resolved, ledger, placement.concurrent, backend.trainable, placement.fleet, interruption=interruption
             )
             if not stopper.interrupted:
                 end_remaining(ledger, stopper.reason)
-            measure = partial(_in_time, backend.on_test_rows, interruption)
-            best = keep_winner(ledger, folder, measure, patience, unfinished=stopper.interrupted)
+            best = end(unfinished=stopper.interrupted)
             if not stopper.interrupted:
                 ledger.record(_end(stopper, best.best.trial if best else None, best.best.metrics if best else {}))
                 interruption.advice = None

@@ -23,11 +23,17 @@ from bmtune.search.children import end_children
 TRIALS_S = 4.0
 """Seconds that trials have to finish their epoch and to write their checkpoints."""
 
+STUCK_S = 5.0
+"""Seconds after which the main thread is taken to hang: where a signal has ended Ray's own processes, Ray waits."""
+
 WINNER_S = 6.0
 """Seconds after which nothing is measured any more."""
 
 ORDERLY_S = 8.0
 """Seconds after which a search that has not ended in good order leaves at once: a machine may be taken away in ten."""
+
+LOOK_EVERY_S = 5.0
+"""Seconds between two looks at the processes of the search, so that they are known when their parents have gone."""
 
 Result = TypeVar("Result")
 
@@ -50,7 +56,8 @@ class Interruption:
     Attributes:
         signal: The first signal that came, or None.
         advice: How to go on with the search, as soon as there is something to go on from.
-        children: Processes that were below this one when the signal came.
+        rescue: Does what the end of a search must not miss, in another thread, where the main one hangs; None: nothing.
+        children: Processes that were seen below this one.
     """
 
     def __init__(
@@ -68,6 +75,8 @@ class Interruption:
         """
         self.signal: signal.Signals | None = None
         self.advice: str | None = None
+        self.rescue: Callable[[], Any] | None = None
+        self._rescuing = False
         self._clock = clock
         self._exit = leave
         self._end = end
@@ -117,6 +126,9 @@ class Interruption:
             return
         finally:
             self._deferred = False
+            if self._rescuing:
+                # It comes to itself too late: another thread does what is left to do, and ends this process.
+                threading.Event().wait()
 
     def within(self, until_s: float, work: Callable[[], Result]) -> Result | None:
         """What `work` returns; None where it does not so until so many seconds after the signal."""
@@ -124,12 +136,12 @@ class Interruption:
         if left is None:
             return work()
         found: list[Result] = []
-        errors: list[Exception] = []
+        errors: list[BaseException] = []
 
         def try_it() -> None:
             try:
                 found.append(work())
-            except Exception as error:
+            except (Exception, KeyboardInterrupt) as error:
                 errors.append(error)
 
         thread = threading.Thread(target=try_it, daemon=True)
@@ -190,12 +202,28 @@ class Interruption:
 
     def _watch(self) -> None:
         """Sees to it that the end comes, in a thread of its own."""
-        self._asked.wait()
-        self.children = children()
+        while not self._asked.wait(LOOK_EVERY_S):
+            self.children = children()
+        if self._over.is_set():
+            return
+        self.children |= children()
         if self._over.wait(TRIALS_S):
             return
         if self._deferred:
             self._breaks = True
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-        if not self._over.wait(ORDERLY_S - TRIALS_S):
+        if self._over.wait(STUCK_S - TRIALS_S):
+            return
+        if self._deferred:
+            self._rescuing = True
+            self._rescue()
+        if not self._over.wait(self.left(ORDERLY_S)):
             self.leave()
+
+    def _rescue(self) -> None:
+        try:
+            if self.rescue is not None:
+                self.within(ORDERLY_S, self.rescue)
+        except (Exception, KeyboardInterrupt) as error:
+            os.write(2, f"the best configuration could not be written: {error}\n".encode())
+        self.leave()
