@@ -1,6 +1,7 @@
 """Thin adapters between Ray Tune and the conduct of a search; they decide nothing themselves."""
 
 import time
+from collections import deque
 from collections.abc import Callable
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,12 +20,13 @@ from bmtune.search.conduct import end_trial
 from bmtune.search.conduct import failing_alike
 from bmtune.search.conduct import promote_trial
 from bmtune.search.conduct import take_report
-from bmtune.search.going_on import epoch_to_go_on_from
 from bmtune.search.interruption import Interruption
 from bmtune.search.ledger import Ledger
+from bmtune.search.losses import Losses
 from bmtune.search.trainable import REPORT
 from bmtune.search.trial_run import Task
 from bmtune.search.trial_run import TrialReport
+from bmtune.search.trial_start import epoch_to_go_on_from
 
 NUMBER = "trial"
 """Key of a Tune configuration that holds the number of our trial."""
@@ -39,6 +41,11 @@ class RecordSearcher(Searcher):
         self._ledger = ledger
         self._to_config = to_config
         self._concurrent = concurrent
+        self._again: deque[dict[str, Any]] = deque()
+
+    def hand_out_again(self, config: dict[str, Any]) -> None:
+        """Proposes a trial once more, which Tune has given up and which is to go on."""
+        self._again.append(config)
 
     def set_max_concurrency(self, max_concurrent: int) -> bool:
         """Whether this searcher counts by itself: it does, because Tune counts paused trials as running."""
@@ -46,8 +53,11 @@ class RecordSearcher(Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """The Tune configuration of the next trial; None while there is no place for one."""
+        if self._again:
+            # It has its place already.
+            return self._again.popleft()
         state = self._ledger.state
-        if state.is_over or (state.all_started and state.halving == "stop"):
+        if state.is_over:
             # Tune declares a dictionary and accepts this word.
             return Searcher.FINISHED  # type: ignore[return-value]
         if state.num_active >= self._concurrent or state.promotion is not None:
@@ -70,17 +80,25 @@ class HalvingScheduler(FIFOScheduler):
 
     _supports_buffered_results = False
 
-    def __init__(self, ledger: Ledger, concurrent: int) -> None:
-        """A scheduler whose rungs are those of the ledger's state, for at most `concurrent` trials at once."""
+    def __init__(self, ledger: Ledger, concurrent: int, go_on: Callable[[dict[str, Any]], None]) -> None:
+        """A scheduler whose rungs are those of the ledger's state.
+
+        Args:
+            ledger: The search.
+            concurrent: Trials at once.
+            go_on: Takes the configuration of a trial that Tune has given up and that is to go on.
+        """
         super().__init__()  # type: ignore[no-untyped-call]
         self._ledger = ledger
         self._concurrent = concurrent
+        self._go_on = go_on
         self._trials: dict[int, Trial] = {}
-        self._failures: dict[int, int] = {}
+        self._losses = Losses(ledger.state.space.run.max_failures)
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        """Remembers a trial by its number."""
+        """Remembers a trial by its number; what it has lost as another one of Tune's counts."""
         self._trials[trial.config[NUMBER]] = trial
+        trial.max_failures = self._losses.left(trial.config[NUMBER])
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Tune's word for what `take_report` decides."""
@@ -113,23 +131,25 @@ class HalvingScheduler(FIFOScheduler):
         number = trial.config[NUMBER]
         if number not in self._ledger.state.running:
             return
-        if trial.should_recover():  # type: ignore[no-untyped-call]
-            failures = int(trial.num_failures)
-            counted = failures > self._failures.get(number, 0)
-            self._failures[number] = failures
-            self._ledger.record(Notice(text=_retry(trial, counted=counted)))
+        loss = self._losses.take(number, int(trial.num_failures), resetting=trial.status == Trial.PENDING)
+        if loss.too_many:
+            error = _last_error(trial)
+            text = error.split("\n")[0] or "no reason is known"
+            end_trial(self._ledger, number, "failed", f"its process was lost: {text}", error=error)
             return
-        error = _last_error(trial)
-        text = error.split("\n")[0] or "no reason is known"
-        end_trial(self._ledger, number, "failed", f"its process was lost: {text}", error=error)
+        if loss.is_new:
+            self._ledger.record(Notice(text=_retry(trial, loss.count)))
+        # Tune lets a trial go on that it has marked as failed before, and gives up one that it was about to begin.
+        if trial.status != Trial.ERROR:
+            self._losses.carry(number)
+            self._go_on(trial.config)
 
 
-def _retry(trial: Trial, *, counted: bool) -> str:
+def _retry(trial: Trial, count: str) -> str:
     """That a trial goes on: from where, and how often that was so."""
     task = Task.model_validate_json(trial.config["task"])
     epoch = epoch_to_go_on_from(Path(task.run_folder, task.checkpoint_path("last")))
     where = "an older checkpoint" if epoch is None else f"epoch {epoch}"
-    count = f"{trial.num_failures} of {trial.max_failures}" if counted else "not counted: another trial may be why"
     return f"trial {task.trial} lost its process and goes on from {where} ({count})"
 
 

@@ -26,12 +26,12 @@ from bmtune.disk_space import Patience
 from bmtune.records import CheckpointWritten
 from bmtune.records import Epoch
 from bmtune.records import PretrainingShared
-from bmtune.search.going_on import Saved
-from bmtune.search.going_on import Start
-from bmtune.search.going_on import start_of
 from bmtune.search.pre_cache import PreCache
 from bmtune.search.pre_cache import PreShare
 from bmtune.search.pre_cache import Pretraining
+from bmtune.search.trial_start import Saved
+from bmtune.search.trial_start import Start
+from bmtune.search.trial_start import start_of
 from bmtune.tracking import picture_path
 from bmtune.training import EpochReport
 from bmtune.training import Status

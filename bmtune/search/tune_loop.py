@@ -47,6 +47,7 @@ def run_trials(
         interruption: Hears the signals that end them early; None: nothing does.
     """
     interruption = interruption or Interruption()
+    searcher = RecordSearcher(ledger, partial(to_config, resolved, ledger), concurrent)
     stopper = SearchStopper(ledger)
     stopper.listen_to(interruption)
     placed = nullcontext() if fleet is None else lanes(fleet, partial(_take_late, ledger), ledger.tell)
@@ -57,12 +58,12 @@ def run_trials(
             trainable,
             name="search",
             storage_path=storage,
-            search_alg=RecordSearcher(ledger, partial(to_config, resolved, ledger), concurrent),
-            scheduler=HalvingScheduler(ledger, concurrent),
+            search_alg=searcher,
+            scheduler=HalvingScheduler(ledger, concurrent, searcher.hand_out_again),
             stop=stopper,
-            # One more than there are: Tune throws idle processes away once it has its last trial, and paused trials
-            # that are promoted need them. The searcher says when there are no more.
-            num_samples=resolved.space.budget.trials + 1,
+            # More than there are: Tune throws idle processes away once it has its last trial, and trials that are
+            # promoted, or given up by it, need them. The searcher says when there are no more.
+            num_samples=resolved.space.budget.trials * (resolved.space.run.max_failures + 1) + 1,
             max_concurrent_trials=concurrent,
             reuse_actors=fleet is None,
             checkpoint_config=CheckpointConfig(checkpoint_at_end=False, checkpoint_frequency=0),

@@ -234,14 +234,17 @@ def test_tune_can_pause_a_lane_and_go_on_later(
         **{**vars(space), "run": space.run.model_copy(update={"scheduler": "none", "report_every_s": 0})}
     )
     ledger.state.space = space
-    with lanes(Inside(fake_training, lanes=2), lambda config, report: None), tempfile.TemporaryDirectory() as storage:  # type: ignore[arg-type]
+    with (
+        lanes(Inside(fake_training, lanes=2), lambda config, report: None, print),
+        tempfile.TemporaryDirectory() as storage,
+    ):  # type: ignore[arg-type]
         ray.tune.run(
             BornTrial,
             storage_path=storage,
             search_alg=RecordSearcher(
                 ledger, partial(to_config, ResolvedSearch(space, resolved.run_folder, None), ledger), 9
             ),
-            scheduler=Pausing(ledger, 9),
+            scheduler=Pausing(ledger, 9, print),
             num_samples=9,
             max_concurrent_trials=3,
             verbose=0,
