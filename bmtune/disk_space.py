@@ -81,7 +81,7 @@ class Patience:
                 waited = True
             else:
                 if waited:
-                    self.tell(f"there is room again: {what} is written ({free_space(place)})")
+                    self.tell(f"there is room again in {place} ({free_space(place)}): the search goes on with {what}")
                 return found
             # Outside of the handler: what ends the waiting was not caused by the full disk.
             self.rest(self.every_s)

@@ -70,7 +70,10 @@ class TrialRun:
             if not is_full(error):
                 raise
             return self._wait_for_room()
-        self._due, self._without_room = None, False
+        waited, self._due, self._without_room = self._without_room, None, False
+        if waited:
+            text = f"there is room again in {self.task.run_folder}: trial {self.task.trial} goes on"
+            report = report.model_copy(update={"notices": (*report.notices, text)})
         return report
 
     def close(self) -> TrialReport:
