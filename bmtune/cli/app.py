@@ -69,7 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The words after `bmtune`; those of this process where None.
 
     Returns:
-        0 after success, 2 where the user can mend what is wrong, 1 where a search gave up, 130 after Ctrl-C.
+        0 after success, 2 where the user can mend what is wrong, 1 where a search gave up, 130 after Ctrl-C, 143 and
+        129 where a search was ended by SIGTERM and SIGHUP.
     """
     try:
         code = app(args=None if argv is None else list(argv), prog_name="bmtune", standalone_mode=False)

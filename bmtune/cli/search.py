@@ -148,6 +148,15 @@ def search(
             show_default=_SPACES,
         ),
     ] = None,
+    max_failures: Annotated[
+        int | None,
+        typer.Option(
+            "--max-failures",
+            metavar="N",
+            help="How often a trial goes on from its last checkpoint after its process was lost.",
+            show_default=_SPACES,
+        ),
+    ] = None,
     pre_cache: Annotated[
         Path | None,
         typer.Option(
@@ -199,6 +208,7 @@ def search(
         gpus_per_trial=gpus_per_trial,
         max_concurrent=max_concurrent,
         report_every_s=report_every,
+        max_failures=max_failures,
         pre_cache=None if pre_cache is None else str(pre_cache),
         wandb=wandb,
         confirm=confirm,

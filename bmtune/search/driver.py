@@ -1,18 +1,24 @@
 """Runs a search from its first record to its last."""
 
 import time
+from collections.abc import Iterator
+from collections.abc import Mapping
 from contextlib import ExitStack
-from contextlib import closing
+from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version
 from pathlib import Path
 
 import optuna
+from torch import Tensor
 
 from bmtune.config.lanes import sharing_hint
+from bmtune.config.root import TrialConfig
 from bmtune.config.yaml_text import dump
+from bmtune.disk_space import Patience
 from bmtune.errors import SearchStoppedError
 from bmtune.records import Listener
 from bmtune.records import Notice
@@ -24,11 +30,15 @@ from bmtune.search.cluster import Cluster
 from bmtune.search.cluster import check_resources
 from bmtune.search.conduct import end_remaining
 from bmtune.search.fleet import Fleet
+from bmtune.search.interruption import ORDERLY_S
+from bmtune.search.interruption import WINNER_S
+from bmtune.search.interruption import Interruption
 from bmtune.search.lanes import seam_holds
 from bmtune.search.ledger import Ledger
 from bmtune.search.lock import RunLock
 from bmtune.search.outcome import Afterwards
 from bmtune.search.outcome import SearchOutcome
+from bmtune.search.outcome import how_to_resume
 from bmtune.search.outcome import unchanged
 from bmtune.search.plan import plan_hosts
 from bmtune.search.plan import whole_gpus
@@ -69,6 +79,8 @@ def run_search(
     listener: Listener,
     cluster: Cluster | None = None,
     backend: Backend = SOLO,
+    *,
+    interruption: Interruption | None = None,
     afterwards: Afterwards = unchanged,
 ) -> SearchOutcome:
     """Runs a search.
@@ -78,17 +90,22 @@ def run_search(
         listener: Hears of every record.
         cluster: A connection that has begun; None begins one.
         backend: What trains and measures.
+        interruption: Hears the signals that end a search; None: they are heard from here on.
         afterwards: What happens to the outcome when all records are written, on the same Ray.
 
     Raises:
         ResourceError: One trial fits on no machine.
         SearchStoppedError: The first trials all failed alike, or no trial could be measured.
+        StoppedBySignalError: A signal came before the trials began, or after they had ended.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with cluster or Cluster(resolved.address, allow_open=resolved.allow_open_cluster) as connected:
+    with ExitStack() as stack:
+        heard = interruption or stack.enter_context(Interruption())
+        joined = cluster or Cluster(resolved.address, allow_open=resolved.allow_open_cluster, interruption=heard)
+        connected = stack.enter_context(joined)
         connected.wait()
         placement = replace(_placement(resolved, backend.trainable), warning=connected.warning)
-        outcome, stopper = _recorded(resolved, listener, placement, backend)
+        outcome, stopper = _recorded(resolved, listener, placement, backend, heard)
         outcome = afterwards(outcome)
     if stopper.failure is not None:
         raise SearchStoppedError(
@@ -137,33 +154,64 @@ def _placement(resolved: ResolvedSearch, trainable: type[BornTrial]) -> _Placeme
 
 
 def _recorded(
-    resolved: ResolvedSearch, listener: Listener, placement: _Placement, backend: Backend
+    resolved: ResolvedSearch, listener: Listener, placement: _Placement, backend: Backend, interruption: Interruption
 ) -> tuple[SearchOutcome, SearchStopper]:
     """The search between its first record and its last."""
     folder = resolved.run_folder
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / SEARCH_FILE).write_text(dump(resolved.to_mapping()), encoding="utf-8")
+    patience = Patience(lambda text: listener.on_record(Notice(text=text)), interruption.rest)
+    patience.wait_for_room(partial(_write_search, resolved), SEARCH_FILE, folder)
     state = SearchState(resolved.space)
     with ExitStack() as stack:
         stack.enter_context(RunLock(folder))
         mode = resolved.space.run.wandb
         follower = stack.enter_context(WandbProcess(folder, mode)) if mode else None
-        writer = stack.enter_context(RecordWriter(folder / RECORDS_FILE))
+        writer = stack.enter_context(RecordWriter(folder / RECORDS_FILE, patience=patience))
         Ledger(state, writer, [listener]).record(_header(resolved, state))
-        with closing(StudyView(folder / STUDY_FILE, state)) as view:
+        interruption.advice = how_to_resume(resolved.space.trainer, folder)
+        with _viewed(StudyView(folder / STUDY_FILE, state, patience), interruption) as view:
             ledger = Ledger(state, writer, [view, listener])
             hint = sharing_hint(resolved.space.base, resolved.space.parameters) if placement.fleet else None
-            for text in (placement.warning, placement.notice, hint):
-                if text is not None:
-                    ledger.record(Notice(text=text))
-            stopper = run_trials(resolved, ledger, placement.concurrent, backend.trainable, placement.fleet)
+            for told in filter(None, (placement.warning, placement.notice, hint)):
+                ledger.record(Notice(text=told))
+            measure = partial(_in_time, backend.on_test_rows, interruption)
+            end = partial(keep_winner, ledger, folder, measure, patience)
+            interruption.rescue = partial(end, unfinished=True)
+            stopper = run_trials(
+                resolved, ledger, placement.concurrent, backend.trainable, placement.fleet, interruption=interruption
+            )
             if not stopper.interrupted:
                 end_remaining(ledger, stopper.reason)
-            best = keep_winner(state, folder, backend.on_test_rows)
+            best = end(unfinished=stopper.interrupted)
             if not stopper.interrupted:
                 ledger.record(_end(stopper, best.best.trial if best else None, best.best.metrics if best else {}))
-        notice = follower.finish() if follower else None
-    return SearchOutcome(folder, best, counts(state), stopper.interrupted, notice), stopper
+                interruption.advice = None
+        said = follower.finish(interruption.left(ORDERLY_S)) if follower else None
+    notice = "\n".join(filter(None, (view.problem, said))) or None
+    outcome = SearchOutcome(
+        folder, best, counts(state), stopper.interrupted, notice, interruption.signal, interruption.advice
+    )
+    return outcome, stopper
+
+
+def _write_search(resolved: ResolvedSearch) -> None:
+    resolved.run_folder.mkdir(parents=True, exist_ok=True)
+    (resolved.run_folder / SEARCH_FILE).write_text(dump(resolved.to_mapping()), encoding="utf-8")
+
+
+@contextmanager
+def _viewed(view: StudyView, interruption: Interruption) -> Iterator[StudyView]:
+    """The view, which is whole afterwards, unless the search was interrupted and that would take too long."""
+    try:
+        yield view
+    finally:
+        view.close(interruption.left(WINNER_S))
+
+
+def _in_time(
+    measure: OnTestRows, interruption: Interruption, config: TrialConfig, tensors: Mapping[str, Tensor]
+) -> dict[str, float]:
+    """What `measure` finds; nothing where the search was interrupted and that would take too long."""
+    return interruption.within(WINNER_S, partial(measure, config, tensors)) or {}
 
 
 def _header(resolved: ResolvedSearch, state: SearchState) -> RunStarted:

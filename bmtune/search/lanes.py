@@ -25,6 +25,7 @@ from bmtune.search.adapters import NUMBER
 from bmtune.search.fleet import Fleet
 from bmtune.search.fleet import Lost
 from bmtune.search.host import Heard
+from bmtune.search.host import Said
 from bmtune.search.trainable import REPORT
 
 SEAM: Any = _tune_controller
@@ -38,6 +39,9 @@ SUSPECT_AFTER = 2
 
 OnLateReport = Callable[[Mapping[str, Any], str], None]
 """(configuration of a trial, `TrialReport` as JSON): what a trial still told after Tune had let go of it."""
+
+Say = Callable[[str], None]
+"""Takes a sentence for the user."""
 
 
 class LaneActor:
@@ -74,16 +78,18 @@ class LaneManager:
     ahead. Everything else that Tune asks of a trial is answered here: checkpoints are in the run folder.
     """
 
-    def __init__(self, fleet: Fleet, on_late_report: OnLateReport, resource_manager: Any = None) -> None:
+    def __init__(self, fleet: Fleet, on_late_report: OnLateReport, say: Say, resource_manager: Any = None) -> None:
         """A manager without trials.
 
         Args:
             fleet: The hosts.
             on_late_report: Takes what a trial still told after Tune had let go of it.
+            say: Takes what a host says to the user.
             resource_manager: Tune's own; lanes need no resources of Ray.
         """
         self._fleet = fleet
         self._on_late_report = on_late_report
+        self._say = say
         self._pending: list[LaneActor] = []
         # Tune reads this one: a trial's handle, and what it occupies.
         self._live_actors_to_ray_actors_resources: dict[LaneActor, tuple[Any, Any]] = {}
@@ -225,7 +231,10 @@ class LaneManager:
         if actor.reports:
             self._events.append(partial(self._trained, actor))
 
-    def _take(self, heard: Heard | Lost) -> None:
+    def _take(self, heard: Heard | Lost | Said) -> None:
+        if isinstance(heard, Said):
+            self._say(heard.text)
+            return
         actor = self._by_lane.get(heard.lane)
         if actor is None:
             return
@@ -287,10 +296,10 @@ class LaneManager:
 
 
 @contextmanager
-def lanes(fleet: Fleet, on_late_report: OnLateReport) -> Iterator[None]:
+def lanes(fleet: Fleet, on_late_report: OnLateReport, say: Say) -> Iterator[None]:
     """Tune places its trials as lanes of a fleet while this is open."""
     before = SEAM.RayActorManager
-    SEAM.RayActorManager = partial(LaneManager, fleet, on_late_report)
+    SEAM.RayActorManager = partial(LaneManager, fleet, on_late_report, say)
     try:
         with remembered_trainables(_registry._global_registry):
             yield

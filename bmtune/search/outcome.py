@@ -1,11 +1,13 @@
 """What a search came to."""
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from bmtune.config.best import BestFile
 from bmtune.config.best import TrialCounts
+from bmtune.search.request import SearchRequest
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,9 @@ class SearchOutcome:
         best: The content of `best.yaml`; None where no trial could be measured.
         counts: How the trials ended; one that was interrupted counts in the total only.
         interrupted: Whether the user interrupted the search.
-        notice: A sentence about what went on beside the search, or None.
+        notice: Sentences about what went on beside the search, or None.
+        signal: Number of the signal that interrupted it, or None.
+        advice: How to go on with it, or None.
     """
 
     run_folder: Path
@@ -25,6 +29,16 @@ class SearchOutcome:
     counts: TrialCounts
     interrupted: bool
     notice: str | None = None
+    signal: int | None = None
+    advice: str | None = None
+
+
+def how_to_resume(trainer: str, run_folder: Path) -> str:
+    """The command that goes on with a run that was broken off."""
+    words = ["bmtune", "search", trainer, "--name", run_folder.name, "--resume"]
+    if run_folder.parent != SearchRequest.storage:
+        words += ["--storage", str(run_folder.parent)]
+    return f"go on with: {shlex.join(words)}"
 
 
 Afterwards = Callable[[SearchOutcome], SearchOutcome]

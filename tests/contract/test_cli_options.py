@@ -32,6 +32,7 @@ COMMANDS = {
         "--gpus-per-trial",
         "--max-concurrent",
         "--report-every",
+        "--max-failures",
         "--pre-cache",
         "--wandb",
         "--confirm",
