@@ -1,11 +1,15 @@
 """One search from its request to what is printed at its end."""
 
+import shlex
+from pathlib import Path
+
 import typer
 from rich.console import Console
 
 from bmtune.config.yaml_text import dump
 from bmtune.reports.lines import LineProgress
 from bmtune.reports.live import LiveProgress
+from bmtune.reports.wording import plural
 from bmtune.search.command import search
 from bmtune.search.outcome import SearchOutcome
 from bmtune.search.request import SearchRequest
@@ -16,6 +20,8 @@ from bmtune.tracking import check_login
 # What shells report for a program that Ctrl-C ended: 128 + SIGINT.
 INTERRUPTED = 130
 
+DEFAULT_STORAGE = SearchRequest("").storage
+
 
 def print_resolved(request: SearchRequest) -> int:
     """Prints the search as it would run, data checked, and writes nothing; returns the exit code.
@@ -24,7 +30,7 @@ def print_resolved(request: SearchRequest) -> int:
         BmtuneError: The request breaks a rule.
     """
     resolved = check_data(resolve_options(request))
-    typer.echo(f"# {resolved.run_folder} would be written")
+    typer.echo(f"# {resolved.run_folder} would {'go on' if resolved.resumes else 'be written'}")
     typer.echo(dump(resolved.to_mapping()), nl=False)
     return 0
 
@@ -36,21 +42,35 @@ def run(request: SearchRequest) -> int:
         BmtuneError: The request breaks a rule, or the search gave up.
     """
     # What a user mistyped is told at once, before anything is drawn or started.
-    mode = resolve_options(request).space.run.wandb
+    resolved = resolve_options(request)
+    old, mode = resolved.old, resolved.space.run.wandb
+    if old is not None and old.ended is not None:
+        typer.echo(
+            f"{old.folder} has ended ({old.ended}) with {plural(old.num_started, 'trial')}; "
+            f"give --resume and --trials larger than {old.num_started} to go on"
+        )
+        return 0
     if mode is not None:
         check_login(mode)
     console = Console()
     with LiveProgress(console) if console.is_terminal else LineProgress(typer.echo) as listener:
         outcome = search(request, listener)
-    _print_outcome(outcome)
+    _print_outcome(outcome, resolved.space.trainer)
     return INTERRUPTED if outcome.interrupted else 0
 
 
-def _print_outcome(outcome: SearchOutcome) -> None:
+def _print_outcome(outcome: SearchOutcome, trainer: str) -> None:
     if outcome.interrupted:
-        typer.echo(f"what was found so far is in {outcome.run_folder}", err=True)
+        again = _resume_command(outcome.run_folder, trainer)
+        typer.echo(f"what was found so far is in {outcome.run_folder}; to go on: {again}", err=True)
     if outcome.notice is not None:
         typer.echo(outcome.notice, err=True)
     if outcome.best is not None:
         typer.echo(f"# the best configuration, kept in {outcome.run_folder / 'best.yaml'}")
         typer.echo(dump(outcome.best.model_dump(mode="json")), nl=False)
+
+
+def _resume_command(folder: Path, trainer: str) -> str:
+    """The command that goes on with a run."""
+    storage = () if folder.parent == DEFAULT_STORAGE else ("--storage", str(folder.parent))
+    return shlex.join(["bmtune", "search", trainer, "--name", folder.name, *storage, "--resume"])

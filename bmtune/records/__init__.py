@@ -32,6 +32,7 @@ from bmtune.records.kinds import PretrainingShared
 from bmtune.records.kinds import Record
 from bmtune.records.kinds import RunFinished
 from bmtune.records.kinds import Rung
+from bmtune.records.kinds import RunListener
 from bmtune.records.kinds import RunResumed
 from bmtune.records.kinds import RunStarted
 from bmtune.records.kinds import Status
@@ -61,6 +62,7 @@ __all__ = [
     "RecordWriter",
     "RecordsRead",
     "RunFinished",
+    "RunListener",
     "RunResumed",
     "RunStarted",
     "Rung",

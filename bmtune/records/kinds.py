@@ -244,8 +244,12 @@ Record = RunStarted | RunResumed | TrialTaken | Notice | TrialRecord | RunFinish
 class Listener(Protocol):
     """Whoever wants to hear of every record as it is written."""
 
-    def catch_up(self, records: Sequence[Record]) -> None:
-        """Takes in what the run recorded before it was resumed: it counts, and is no news."""
-
     def on_record(self, record: Record) -> None:
         """Called once for each record, in order, after it was handed to the file."""
+
+
+class RunListener(Listener, Protocol):
+    """A listener that may join a run which goes on."""
+
+    def catch_up(self, records: Sequence[Record]) -> None:
+        """Takes in what was recorded before, in order and before any other record: it counts, and is no news."""

@@ -1,6 +1,6 @@
 """The whole of `bmtune search`: check, connect, run. Light to import: what is heavy is loaded once it is needed."""
 
-from bmtune.records import Listener
+from bmtune.records import RunListener
 from bmtune.search.cluster import FOR_HOSTS
 from bmtune.search.cluster import FOR_TRIALS
 from bmtune.search.cluster import Cluster
@@ -10,7 +10,7 @@ from bmtune.search.resolve import check_data
 from bmtune.search.resolve import resolve_options
 
 
-def search(request: SearchRequest, listener: Listener) -> SearchOutcome:
+def search(request: SearchRequest, listener: RunListener) -> SearchOutcome:
     """Checks a request and runs it; Ray starts while the data are read.
 
     Raises:

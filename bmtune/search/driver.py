@@ -4,33 +4,30 @@ import time
 from contextlib import ExitStack
 from contextlib import closing
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version
-from pathlib import Path
 
 import optuna
 
 from bmtune.config.lanes import sharing_hint
-from bmtune.config.yaml_text import dump
 from bmtune.errors import SearchStoppedError
-from bmtune.records import Listener
 from bmtune.records import Notice
-from bmtune.records import RecordWriter
 from bmtune.records import RunFinished
-from bmtune.records import RunStarted
+from bmtune.records import RunListener
 from bmtune.search.adapters import SearchStopper
 from bmtune.search.cluster import Cluster
 from bmtune.search.cluster import check_resources
 from bmtune.search.conduct import end_remaining
 from bmtune.search.fleet import Fleet
+from bmtune.search.going_on import complete_last_event
 from bmtune.search.lanes import seam_holds
 from bmtune.search.ledger import Ledger
+from bmtune.search.old_run import RECORDS_FILE
 from bmtune.search.outcome import SearchOutcome
 from bmtune.search.plan import plan_hosts
 from bmtune.search.plan import whole_gpus
 from bmtune.search.resolve import ResolvedSearch
+from bmtune.search.run_folder import OpenRun
+from bmtune.search.run_folder import open_run
 from bmtune.search.solo import on_test_rows
-from bmtune.search.state import SearchState
 from bmtune.search.trainable import BornTrial
 from bmtune.search.tune_loop import run_trials
 from bmtune.search.view import STUDY_FILE
@@ -39,9 +36,6 @@ from bmtune.search.winner import OnTestRows
 from bmtune.search.winner import counts
 from bmtune.search.winner import keep_winner
 from bmtune.tracking import WandbProcess
-
-RECORDS_FILE = "records.jsonl"
-SEARCH_FILE = "search.yaml"
 
 
 @dataclass(frozen=True)
@@ -61,7 +55,7 @@ SOLO = Backend()
 
 
 def run_search(
-    resolved: ResolvedSearch, listener: Listener, cluster: Cluster | None = None, backend: Backend = SOLO
+    resolved: ResolvedSearch, listener: RunListener, cluster: Cluster | None = None, backend: Backend = SOLO
 ) -> SearchOutcome:
     """Runs a search.
 
@@ -73,12 +67,19 @@ def run_search(
 
     Raises:
         ResourceError: One trial fits on no machine.
+        RunFolderError: Another process writes the run.
+        FormatError: The run that is to go on has damaged records.
         SearchStoppedError: The first trials all failed alike, or no trial could be measured.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with cluster or Cluster(resolved.address) as connected:
+    with ExitStack() as stack:
+        connected = stack.enter_context(cluster or Cluster(resolved.address))
+        # Old records are read while Ray starts; a new run leaves nothing behind where there is no room for it.
+        run = stack.enter_context(open_run(resolved)) if resolved.resumes else None
         connected.wait()
-        outcome, stopper = _recorded(resolved, listener, _placement(resolved, backend.trainable), backend)
+        placement = _placement(resolved, backend.trainable)
+        run = run or stack.enter_context(open_run(resolved))
+        outcome, stopper = _recorded(resolved, run, listener, placement, backend)
     if stopper.failure is not None:
         raise SearchStoppedError(
             f"a search must have trials that can be trained, but {stopper.reason}; "
@@ -124,24 +125,23 @@ def _placement(resolved: ResolvedSearch, trainable: type[BornTrial]) -> _Placeme
 
 
 def _recorded(
-    resolved: ResolvedSearch, listener: Listener, placement: _Placement, backend: Backend
+    resolved: ResolvedSearch, run: OpenRun, listener: RunListener, placement: _Placement, backend: Backend
 ) -> tuple[SearchOutcome, SearchStopper]:
-    """The search between its first record and its last."""
-    folder = resolved.run_folder
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / SEARCH_FILE).write_text(dump(resolved.to_mapping()), encoding="utf-8")
-    state = SearchState(resolved.space)
+    """The search from the record that it begins with to its last."""
+    folder, state = resolved.run_folder, run.state
+    if run.past:
+        listener.catch_up(run.past)
+    Ledger(state, run.writer, [listener]).record(run.first)
     with ExitStack() as stack:
         mode = resolved.space.run.wandb
         follower = stack.enter_context(WandbProcess(folder, mode)) if mode else None
-        writer = stack.enter_context(RecordWriter(folder / RECORDS_FILE))
-        Ledger(state, writer, [listener]).record(_header(resolved, state))
         with closing(StudyView(folder / STUDY_FILE, state)) as view:
-            ledger = Ledger(state, writer, [view, listener])
+            ledger = Ledger(state, run.writer, [view, listener])
             hint = sharing_hint(resolved.space.base, resolved.space.parameters) if placement.fleet else None
-            for text in (placement.notice, hint):
+            for text in (run.notice, placement.notice, None if run.past else hint):
                 if text is not None:
                     ledger.record(Notice(text=text))
+            complete_last_event(ledger, folder)
             stopper = run_trials(resolved, ledger, placement.concurrent, backend.trainable, placement.fleet)
             if not stopper.interrupted:
                 end_remaining(ledger, stopper.reason)
@@ -150,29 +150,6 @@ def _recorded(
                 ledger.record(_end(stopper, best.best.trial if best else None, best.best.metrics if best else {}))
         notice = follower.finish() if follower else None
     return SearchOutcome(folder, best, counts(state), stopper.interrupted, notice), stopper
-
-
-def _header(resolved: ResolvedSearch, state: SearchState) -> RunStarted:
-    space = resolved.space
-    return RunStarted(
-        run=Path(resolved.run_folder).name,
-        trainer=space.trainer,
-        dataset=resolved.dataset,
-        data_hash=resolved.data_hash,
-        objective=state.objective,
-        trials=space.budget.trials,
-        max_epochs=space.budget.max_epochs,
-        seed=space.run.seed,
-        bmtune=_version(),
-        time=time.time(),
-    )
-
-
-def _version() -> str:
-    try:
-        return version("bmtune")
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def _end(stopper: SearchStopper, best: int | None, metrics: dict[str, float]) -> RunFinished:

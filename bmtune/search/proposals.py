@@ -113,6 +113,12 @@ def _suggest(trial: optuna.Trial, path: str, dimension: Dimension) -> Any:
 
 
 def distributions(space: SearchSpace, params: Mapping[str, Any]) -> dict[str, BaseDistribution]:
-    """The distributions of the parameters that a trial has."""
+    """The distributions of the parameters that a trial has.
+
+    Raises:
+        ValueError: The space has no such parameter.
+    """
     dimensions = dict(space.parameters)
+    if unknown := params.keys() - dimensions.keys():
+        raise ValueError(f"a trial must have parameters of the space, but it has {', '.join(sorted(unknown))}")
     return {path: to_distribution(dimensions[path]) for path in params}

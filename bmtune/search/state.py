@@ -21,8 +21,8 @@ from bmtune.records import Objective
 from bmtune.records import PretrainingShared
 from bmtune.records import Record
 from bmtune.records import RunFinished
-from bmtune.records import RunResumed
 from bmtune.records import Rung
+from bmtune.records import RunResumed
 from bmtune.records import RunStarted
 from bmtune.records import TrialFinished
 from bmtune.records import TrialPromoted
@@ -245,6 +245,8 @@ class SearchState:
             self._promotion_is_known = False
         match record:
             case RunStarted():
+                if self.header is not None:
+                    raise ValueError("a run must begin once")
                 self.header = record
             case RunFinished():
                 self.end = record
@@ -284,13 +286,20 @@ class SearchState:
     def _start(self, record: TrialStarted) -> None:
         if record.trial != self.num_started:
             raise ValueError(f"the next trial must be number {self.num_started}, but got {record.trial}")
+        self._trials.start(record.trial, record.params, distributions(self.space, record.params))
         self.running[record.trial] = RunningTrial(record.trial, record.params, record.seed)
         self._seen[record.trial] = set()
-        self._trials.start(record.trial, record.params, distributions(self.space, record.params))
 
     def _epoch(self, record: Epoch) -> None:
         trial = self._trial(record.trial)
+        if (record.phase, record.epoch) in self._seen[record.trial]:
+            raise ValueError(
+                f"an epoch must come once, but {record.phase} {record.epoch} of trial {record.trial} is there"
+            )
         self._seen[record.trial].add((record.phase, record.epoch))
+        if record.budget < trial.budget:
+            # It was lost from the records, and the trial that was trained again is on its way to where it was.
+            return
         self.running[record.trial] = replace(
             trial, budget=record.budget, best_epoch=record.best_epoch, best_metrics=record.best_metrics
         )

@@ -3,6 +3,7 @@
 import copy
 import queue
 import threading
+from collections.abc import Collection
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from bmtune.search.state import SearchState
 
 STUDY_FILE = "study.db"
 
+NUMBER = "trial"
+"""The attribute of a trial in the file that holds our number of it."""
+
 MOST_STEPS = 25
 """Values of a trial that the file holds. Optuna takes a millisecond for each, of the process that drives the search:
 those of 256 trials of 100 epochs took it as long as all else. The records hold all."""
@@ -25,17 +29,18 @@ class StudyView:
     """Copies finished trials into the SQLite file from a thread of its own."""
 
     def __init__(self, path: Path, state: SearchState) -> None:
-        """Starts writing; `path` must not hold a study of that name."""
+        """Starts writing: first, where the run goes on, what `path` lacks of the trials that have ended."""
         self._state = state
         self._waiting: queue.SimpleQueue[Sequence[FrozenTrial] | None] = queue.SimpleQueue()
         self._error: Exception | None = None
+        self._before = ended_trials(state)
         self._thread = threading.Thread(target=self._write, args=(path, _facts(state)), name="study-view", daemon=True)
         self._thread.start()
 
     def on_record(self, record: Record) -> None:
         """Passes a trial on when it has ended."""
         if isinstance(record, TrialFinished):
-            self._waiting.put([self._state.study.get_trials(deepcopy=False)[record.trial]])
+            self._waiting.put([_numbered(self._state, record.trial)])
 
     def close(self) -> None:
         """Returns when everything is written.
@@ -52,7 +57,9 @@ class StudyView:
         try:
             # SQLAlchemy takes a second to import: not before the first trial is over, when the search runs.
             trials = self._waiting.get()
-            study = _create(path, self._state, facts)
+            study, known = _open(path, self._state, facts)
+            missing = [trial for trial in self._before if _mark(trial) not in known]
+            study.add_trials([_shown(trial) for trial in missing])
             while trials is not None:
                 study.add_trials([_shown(trial) for trial in trials])
                 trials = self._waiting.get()
@@ -64,7 +71,54 @@ def rebuild(path: Path, state: SearchState) -> None:
     """Writes the file anew from a state, for instance from replayed records."""
     path.unlink(missing_ok=True)
     study = _create(path, state, _facts(state))
-    study.add_trials([_shown(trial) for trial in state.study.get_trials(deepcopy=False) if trial.state.is_finished()])
+    study.add_trials([_shown(trial) for trial in ended_trials(state)])
+
+
+def ended_trials(state: SearchState) -> list[FrozenTrial]:
+    """What the file holds: the trials of other runs that proposals learn from, and our own in order of their ends."""
+    taken = state.study.get_trials(deepcopy=False)[: state.num_taken]
+    return [*taken, *(_numbered(state, number) for number in state.finished)]
+
+
+def _numbered(state: SearchState, number: int) -> FrozenTrial:
+    """A trial of ours that bears its number: the file counts trials in order of their ends."""
+    trial = copy.copy(state.in_study(number))
+    trial.user_attrs = {**trial.user_attrs, NUMBER: number}
+    return trial
+
+
+def _mark(trial: FrozenTrial) -> tuple[object, object]:
+    """What tells a trial of the file from all others."""
+    return trial.user_attrs.get(NUMBER), trial.user_attrs.get("from")
+
+
+def read_marks(path: Path) -> list[tuple[object, object]] | None:
+    """(our number, or the run and number of a trial of another run) of every trial of the file.
+
+    Returns:
+        None where the file is no study of ours in which every trial has ended: it is to be written anew.
+    """
+    if not path.exists():
+        return None
+    # Imported here: it takes a second.
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        trials = optuna.load_study(study_name=None, storage=RDBStorage(f"sqlite:///{path}")).get_trials(deepcopy=False)
+    except (SQLAlchemyError, KeyError, ValueError, RuntimeError):
+        return None
+    marks = [_mark(trial) for trial in trials]
+    sound = all(trial.state.is_finished() for trial in trials) and (None, None) not in marks
+    return marks if sound and len(set(marks)) == len(marks) else None
+
+
+def _open(path: Path, state: SearchState, facts: dict[str, str]) -> tuple[optuna.Study, Collection[object]]:
+    """The study in the file, and what it holds already."""
+    marks = read_marks(path)
+    if marks is None:
+        path.unlink(missing_ok=True)
+        return _create(path, state, facts), ()
+    return optuna.load_study(study_name=None, storage=RDBStorage(f"sqlite:///{path}")), set(marks)
 
 
 def _shown(trial: FrozenTrial) -> FrozenTrial:
