@@ -131,14 +131,17 @@ def _recorded(
     folder, state = resolved.run_folder, run.state
     if run.past:
         listener.catch_up(run.past)
-    Ledger(state, run.writer, [listener]).record(run.first)
+    # A view is opened when the run has begun.
+    before = Ledger(state, run.writer, [listener])
+    for record in run.first:
+        before.record(record)
     with ExitStack() as stack:
         mode = resolved.space.run.wandb
         follower = stack.enter_context(WandbProcess(folder, mode)) if mode else None
         with closing(StudyView(folder / STUDY_FILE, state)) as view:
             ledger = Ledger(state, run.writer, [view, listener])
             hint = sharing_hint(resolved.space.base, resolved.space.parameters) if placement.fleet else None
-            for text in (run.notice, placement.notice, None if run.past else hint):
+            for text in (placement.notice, None if run.past else hint):
                 if text is not None:
                     ledger.record(Notice(text=text))
             complete_last_event(ledger, folder)

@@ -15,6 +15,7 @@ from bmtune.errors import FormatError
 from bmtune.errors import RunFolderError
 from bmtune.records import VERSION
 from bmtune.records import Damage
+from bmtune.records import Notice
 from bmtune.records import Record
 from bmtune.records import RecordWriter
 from bmtune.records import RunResumed
@@ -22,14 +23,17 @@ from bmtune.records import RunStarted
 from bmtune.records import cut
 from bmtune.records import damaged
 from bmtune.records import read_lines
+from bmtune.records import read_records
 from bmtune.records import rewrite
 from bmtune.search.lock import RunLock
 from bmtune.search.old_run import RECORDS_FILE
 from bmtune.search.old_run import SEARCH_FILE
+from bmtune.search.old_run import look_at
 from bmtune.search.repair import repaired
 from bmtune.search.repair import replay_lines
 from bmtune.search.resolve import ResolvedSearch
 from bmtune.search.state import SearchState
+from bmtune.search.warm_start import learned
 
 
 @dataclass(frozen=True)
@@ -39,16 +43,14 @@ class OpenRun:
     Attributes:
         state: What its records say.
         writer: Where further ones go.
-        first: The record to begin with: a header, or that the run goes on.
+        first: The records to begin with: a header or that the run goes on, and what there is to say of that.
         past: The records so far.
-        notice: A sentence about what was found, or None.
     """
 
     state: SearchState
     writer: RecordWriter
-    first: RunStarted | RunResumed
+    first: tuple[Record, ...]
     past: tuple[Record, ...] = ()
-    notice: str | None = None
 
 
 @contextmanager
@@ -75,7 +77,17 @@ def _begun(resolved: ResolvedSearch) -> OpenRun:
         )
     write_search(folder, resolved.space)
     state = SearchState(resolved.space)
-    return OpenRun(state, RecordWriter(folder / RECORDS_FILE), _header(resolved, state))
+    return OpenRun(state, RecordWriter(folder / RECORDS_FILE), (_header(resolved, state), *_learned(resolved)))
+
+
+def _learned(resolved: ResolvedSearch) -> tuple[Record, ...]:
+    """What a new run takes over from an old one, if it was told to."""
+    old = resolved.old
+    if old is None:
+        return ()
+    space, seen = look_at(old.folder)
+    records = read_records(old.folder / RECORDS_FILE).records if seen.header is not None else ()
+    return learned(space, old.folder.name, records, resolved.space, same_data=old.data_hash == resolved.data_hash)
 
 
 def _reopened(resolved: ResolvedSearch) -> OpenRun:
@@ -90,13 +102,13 @@ def _reopened(resolved: ResolvedSearch) -> OpenRun:
             f"{damaged(path, broken)}; `bmtune doctor {folder} --repair` would keep {kept} of {len(read.lines)} records"
         )
     past = tuple(line for line in read.lines if not isinstance(line, Damage))
-    notice = None
-    if read.notice is not None:
+    notices: tuple[Record, ...] = ()
+    if torn := path.stat().st_size - read.size:
         cut(path, read.size)
-        notice = read.notice.replace("is left out", "was cut from the file")
+        notices = (Notice(text=f"the last line of {path} was torn: its {torn} bytes were cut off"),)
     write_search(folder, resolved.space)
     if not past:
-        return OpenRun(state, RecordWriter(path), _header(resolved, state), notice=notice)
+        return OpenRun(state, RecordWriter(path), (_header(resolved, state), *notices))
     assert isinstance(past[0], RunStarted), "the first line was checked"
     if past[0].version < VERSION:
         # What follows is of this version: whoever does not read it should be told so by the first line.
@@ -105,7 +117,7 @@ def _reopened(resolved: ResolvedSearch) -> OpenRun:
     first = RunResumed(
         trials=resolved.space.budget.trials, changes=resolved.old.changes, bmtune=bmtune_version(), time=time.time()
     )
-    return OpenRun(state, RecordWriter(path), first, past, notice)
+    return OpenRun(state, RecordWriter(path), (first, *notices), past)
 
 
 def write_search(folder: Path, space: SearchSpace) -> None:
