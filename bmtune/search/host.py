@@ -7,7 +7,6 @@ commands in and take reports out. So neither a slow disk nor a slow driver ever 
 import os
 import signal
 import threading
-import time
 from collections import deque
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -74,7 +73,7 @@ class Host:
         self._next_command = 0
         self._confirmed: list[Confirm] = []
         self._heard: deque[Heard | Said] = deque()
-        self._patience = Patience(self._say, self._rest)
+        self._patience = Patience(self._say)
         self._without_room: set[int] = set()
         self._error: BaseException | None = None
         self._writers = [ThreadPoolExecutor(1, thread_name_prefix="writer") for _ in range(WRITERS)]
@@ -143,17 +142,14 @@ class Host:
             with self._changed:
                 self._changed.wait_for(lambda: not self._without_room or self._next_command in self._commands)
 
-    def _rest(self, seconds: float) -> None:
-        with self._changed:
-            self._without_room.add(threading.get_ident())
-        time.sleep(seconds)
-
     def _say(self, text: str) -> None:
-        """Says something for the user; where all writers meet the same full disk, the first and the last one say so."""
+        """Says that a writer begins or ends to wait for room; of all that wait at once, the first and the last one do."""
+        writer = threading.get_ident()
         with self._changed:
-            if self._without_room - {threading.get_ident()}:
-                return
-            self._heard.append(Said(text))
+            others = self._without_room - {writer}
+            self._without_room ^= {writer}
+            if not others:
+                self._heard.append(Said(text))
             self._changed.notify_all()
 
     def _post(self, told: Told) -> None:

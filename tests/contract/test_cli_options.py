@@ -22,6 +22,8 @@ COMMANDS = {
         "--storage",
         "--address",
         "--allow-open-cluster",
+        "--resume",
+        "--force",
         "--set",
         "--dry-run",
         "--scheduler",
