@@ -143,7 +143,7 @@ class Host:
                 self._changed.wait_for(lambda: not self._without_room or self._next_command in self._commands)
 
     def _say(self, text: str) -> None:
-        """Says that a writer begins or ends to wait for room; of all that wait at once, the first and the last one do."""
+        """Says that a writer begins or ends to wait for room; of all that wait at once, the first and last one do."""
         writer = threading.get_ident()
         with self._changed:
             others = self._without_room - {writer}
