@@ -5,6 +5,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import optuna
+
 from bmtune.audit import audit
 from bmtune.checkpoints import read_checkpoint
 from bmtune.config.best import read_best
@@ -42,6 +44,7 @@ def check_run(folder: Path) -> list[str]:
         FormatError: Its records cannot be read from their first line on.
         ConfigError: Its `search.yaml` breaks a rule.
     """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     space = _space(folder)
     with RunLock(folder):
         return list(_findings(space, folder))
@@ -57,6 +60,7 @@ def repair_run(folder: Path) -> list[str]:
         FormatError: Its records cannot be read from their first line on.
         ConfigError: Its `search.yaml` breaks a rule.
     """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     space = _space(folder)
     with RunLock(folder):
         done = list(_repair_records(space, folder))
