@@ -60,7 +60,8 @@ def report(folder: Path, trial: int, number: int, *, last: bool) -> TrialReport:
         best_metrics=metrics,
     )
     path = f"checkpoints/trial-{trial:05d}/last"
-    write_checkpoint(folder / path, {"cores": torch.ones(2)}, {"budget": number, "training": {}})
+    facts = {"budget": number, "training": {}, "epochs": {"pre": number}}
+    write_checkpoint(folder / path, {"cores": torch.ones(2)}, facts)
     end = TrialEnd(status="completed", reason="done") if last else None
     written = CheckpointWritten(trial=trial, which="last", budget=number, path=path)
     return TrialReport(epochs=(epoch,), checkpoints=(written,), end=end)
@@ -118,7 +119,16 @@ def test_a_damaged_epoch_is_named_and_the_rest_is_kept(run: Path, capsys: pytest
     assert number_of(run, "epoch", 1, 1) == number + 2
     assert kept_as.read_bytes().count(b"\n") == before
     # What was lost is missing, and whoever goes on trains it again: nothing else is amiss.
-    assert check_run(run) == ["pre epoch 3 of trial 1 follows epoch 1: some are missing"]
+    assert check_run(run) == ["pre epochs 2 of trial 1 are missing"]
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_a_trial_that_had_ended_and_lacks_an_epoch_now_goes_on(run: Path, which: int) -> None:
+    flip(run, number_of(run, "epoch", 0, which))
+    repair_run(run)
+    state = SearchState.replay(_space(run), read_records(run / "records.jsonl").records)
+    assert sorted(state.running) == [0, 1, 2]
+    assert state.epochs_of(0) == {("pre", number) for number in (1, 2, 3) if number != which + 1}
 
 
 def test_a_lost_start_is_written_again_and_the_trial_keeps_its_number(run: Path) -> None:
