@@ -8,7 +8,7 @@ from rich.console import Console
 
 NAMES = (
     *("step", "packs", "buckets", "sampling", "gan_epoch", "generative", "adversarial_epoch"),
-    *("report", "search", "belief"),
+    *("report", "resume", "search", "belief"),
 )
 ON_REQUEST = ("quality", "images", "pack_search", "pack_control", "gan_search", "confirmation")
 
