@@ -14,12 +14,14 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from pathlib import PurePath
 from types import TracebackType
 from typing import Annotated
 from typing import Literal
 from typing import Protocol
 from typing import Self
 
+from pydantic import AfterValidator
 from pydantic import BaseModel
 from pydantic import ConfigDict
 from pydantic import Field
@@ -38,6 +40,17 @@ READABLE = (1, 2)
 
 Metrics = dict[str, float]
 """Measured values by metric name."""
+
+
+def inner_path(path: str) -> str:
+    """`path` itself, where it leads to a place below the folder that it is joined to; links aside.
+
+    Raises:
+        ValueError: It is absolute, climbs out, or is no path.
+    """
+    if PurePath(path).is_absolute() or ".." in PurePath(path).parts or "\0" in path:
+        raise ValueError(f"a path must lead to a place within its folder, but got {path!r}")
+    return path
 
 
 class _Line(BaseModel):
@@ -164,7 +177,7 @@ class CheckpointWritten(_Line):
     trial: int = Field(ge=0)
     which: Literal["best", "last"]
     budget: int = Field(ge=0)
-    path: str
+    path: Annotated[str, AfterValidator(inner_path)]
     """Relative to the run folder."""
 
 
@@ -234,21 +247,26 @@ class Listener(Protocol):
         """Called once for each record, in order, after it was handed to the file."""
 
 
-def to_line(record: Record) -> bytes:
-    """The line of one record: `{"crc": "89abcdef", "record": {...}}` and a newline."""
+def to_line(record: BaseModel) -> bytes:
+    """The line of one record, of whatever kind: `{"crc": "89abcdef", "record": {...}}` and a newline."""
     body = record.model_dump_json().encode()
     return b'{"crc":"%08x","record":%s}\n' % (zlib.crc32(body), body)
 
 
 def from_line(line: bytes) -> Record:
     """Raises ValueError for a line that is not what `to_line` wrote."""
+    return _RECORD.validate_json(body_of(line))
+
+
+def body_of(line: bytes) -> bytes:
+    """The JSON of the record in a line; raises ValueError for one that is not what `to_line` wrote."""
     framed = _FRAME.fullmatch(line)
     if framed is None:
         raise ValueError("it is not a record")
     checksum, body = framed.groups()
     if int(checksum, 16) != zlib.crc32(body):
         raise ValueError("its checksum does not match")
-    return _RECORD.validate_json(body)
+    return bytes(body)
 
 
 @dataclass(frozen=True)
@@ -309,7 +327,7 @@ def _check_format(line: bytes, path: Path) -> None:
     try:
         record = json.loads(line)["record"]
         name, version = record.get("format"), record.get("version")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise FormatError(_damage(path, 1, "it is not a record")) from error
     if name != FORMAT or version not in READABLE:
         raise FormatError(
@@ -346,7 +364,7 @@ class RecordWriter:
         self._clock = clock
         self._synced = clock()
 
-    def write(self, record: Record) -> None:
+    def write(self, record: BaseModel) -> None:
         """Appends one record.
 
         Raises:

@@ -83,6 +83,13 @@ def search(
             show_default="one of its own on this machine",
         ),
     ] = None,
+    allow_open_cluster: Annotated[
+        bool,
+        typer.Option(
+            "--allow-open-cluster",
+            help="Join a cluster too that asks for no token: whoever reaches its ports runs code on it.",
+        ),
+    ] = False,
     assignments: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="PATH=VALUE", help="Fix a value, by dotted path; may be repeated."),
@@ -163,6 +170,16 @@ def search(
         Literal["online", "offline"] | None,
         typer.Option("--wandb", help="Tell Weights & Biases, now or by wandb sync.", show_default="not told"),
     ] = None,
+    confirm: Annotated[
+        str | None,
+        typer.Option(
+            "--confirm",
+            metavar="K:S",
+            help="Train the K best and the base configuration with S fresh seeds at the end; auto: 3:5, or less, if "
+            "that is quick beside the search; none: do not.",
+            show_default=_SPACES,
+        ),
+    ] = None,
 ) -> int:
     """Search hyperparameters of TRAINER and write the best configuration to DIR/NAME/best.yaml."""
     from bmtune.cli.searching import print_resolved
@@ -181,6 +198,7 @@ def search(
         name=name,
         storage=storage,
         address=address,
+        allow_open_cluster=allow_open_cluster,
         overrides=split_assignments(assignments or []),
         scheduler=scheduler,
         halving=halving,
@@ -193,5 +211,6 @@ def search(
         max_failures=max_failures,
         pre_cache=None if pre_cache is None else str(pre_cache),
         wandb=wandb,
+        confirm=confirm,
     )
     return print_resolved(request) if dry_run else run(request)

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from bmtune.config.yaml_text import dump
 from bmtune.errors import StoppedBySignalError
+from bmtune.redaction import one_line
 from bmtune.reports.lines import LineProgress
 from bmtune.reports.live import LiveProgress
 from bmtune.search.command import search
@@ -28,7 +29,7 @@ def print_resolved(request: SearchRequest) -> int:
         BmtuneError: The request breaks a rule.
     """
     resolved = check_data(resolve_options(request))
-    typer.echo(f"# {resolved.run_folder} would be written")
+    typer.echo(one_line(f"# {resolved.run_folder} would be written"))
     typer.echo(dump(resolved.to_mapping()), nl=False)
     return 0
 
@@ -46,11 +47,13 @@ def run(request: SearchRequest) -> int:
     console = Console()
     try:
         with LiveProgress(console) if console.is_terminal else LineProgress(typer.echo) as listener:
-            outcome = search(request, listener)
+            outcome = search(request, listener, listener)
     except StoppedBySignalError as error:
         return _interrupted(error.signal, error.advice)
     _print_outcome(outcome)
-    return 0 if outcome.signal is None else _interrupted(outcome.signal, outcome.advice)
+    if not outcome.interrupted:
+        return 0
+    return _interrupted(outcome.signal or signal.SIGINT, outcome.advice)
 
 
 def _interrupted(number: int, advice: str | None) -> int:
@@ -70,4 +73,6 @@ def _print_outcome(outcome: SearchOutcome) -> None:
         typer.echo(outcome.notice, err=True)
     if outcome.best is not None:
         typer.echo(f"# the best configuration, kept in {outcome.run_folder / 'best.yaml'}")
+        if outcome.best.confirmation is not None:
+            typer.echo(f"# {outcome.best.confirmation.verdict}")
         typer.echo(dump(outcome.best.model_dump(mode="json")), nl=False)

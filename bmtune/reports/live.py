@@ -13,7 +13,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from bmtune.confirmation.progress import ConfirmationProgress
+from bmtune.records import Notice
 from bmtune.records import Record
+from bmtune.redaction import one_line
+from bmtune.reports.confirming import describe_epochs
 from bmtune.reports.lines import describe
 from bmtune.reports.lines import end_of_run
 from bmtune.reports.progress import RunProgress
@@ -44,6 +48,7 @@ class LiveProgress:
         self._clock = clock
         self._began = clock()
         self._progress = RunProgress()
+        self._confirming: ConfirmationProgress | None = None
         # Drawing happens on rich's thread while records come in on the search's.
         self._lock = threading.Lock()
         self._live = Live(
@@ -59,6 +64,13 @@ class LiveProgress:
         """Adds one record to the tally; nothing is drawn."""
         with self._lock:
             self._progress.on_record(record)
+
+    def on_confirming(self, progress: ConfirmationProgress) -> None:
+        """Remembers how far the confirmation is; nothing is drawn."""
+        with self._lock:
+            self._confirming = progress
+            if progress.notice is not None:
+                self._progress.on_record(Notice(text=progress.notice))
 
     def __enter__(self) -> Self:
         """Begins to draw."""
@@ -81,10 +93,11 @@ class LiveProgress:
         progress = self._progress
         if progress.started is None:
             return Text(f"starting Ray and its workers, {duration(elapsed)} ...", style="dim")
-        notes = [Text(f"note: {text}", style="dim") for text in progress.notices]
+        notes = [Text(f"note: {one_line(text)}", style="dim") for text in progress.notices]
         head = [self._headline(elapsed), self._best_line(), *notes]
         if progress.finished is not None:
-            return Group(*head, Text(end_of_run(progress.finished, progress, elapsed)))
+            confirming = [] if self._confirming is None else [Text(describe_epochs(self._confirming))]
+            return Group(*head, Text(one_line(end_of_run(progress.finished, progress, elapsed))), *confirming)
         return Group(*head, self._table(progress.started.objective.metric, progress.started.max_epochs))
 
     def _headline(self, elapsed: float) -> Text:
@@ -103,7 +116,7 @@ class LiveProgress:
         ]
         if 0 < settled < progress.started.trials:
             parts.append(f"about {duration(elapsed / settled * (progress.started.trials - settled))} left")
-        return Text(", ".join(parts), style="bold")
+        return Text(one_line(", ".join(parts)), style="bold")
 
     def _best_line(self) -> Text:
         ranked = self._progress.ranked()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from contextlib import contextmanager
 from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version
@@ -34,8 +35,11 @@ from bmtune.search.interruption import WINNER_S
 from bmtune.search.interruption import Interruption
 from bmtune.search.lanes import seam_holds
 from bmtune.search.ledger import Ledger
+from bmtune.search.lock import RunLock
+from bmtune.search.outcome import Afterwards
 from bmtune.search.outcome import SearchOutcome
 from bmtune.search.outcome import how_to_resume
+from bmtune.search.outcome import unchanged
 from bmtune.search.plan import plan_hosts
 from bmtune.search.plan import whole_gpus
 from bmtune.search.resolve import ResolvedSearch
@@ -75,7 +79,9 @@ def run_search(
     listener: Listener,
     cluster: Cluster | None = None,
     backend: Backend = SOLO,
+    *,
     interruption: Interruption | None = None,
+    afterwards: Afterwards = unchanged,
 ) -> SearchOutcome:
     """Runs a search.
 
@@ -85,6 +91,7 @@ def run_search(
         cluster: A connection that has begun; None begins one.
         backend: What trains and measures.
         interruption: Hears the signals that end a search; None: they are heard from here on.
+        afterwards: What happens to the outcome when all records are written, on the same Ray.
 
     Raises:
         ResourceError: One trial fits on no machine.
@@ -94,10 +101,13 @@ def run_search(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with ExitStack() as stack:
         heard = interruption or stack.enter_context(Interruption())
-        connected = stack.enter_context(cluster or Cluster(resolved.address, interruption=heard))
+        connected = stack.enter_context(
+            cluster or Cluster(resolved.address, allow_open=resolved.allow_open_cluster, interruption=heard)
+        )
         connected.wait()
-        placement = _placement(resolved, backend.trainable)
+        placement = replace(_placement(resolved, backend.trainable), warning=connected.warning)
         outcome, stopper = _recorded(resolved, listener, placement, backend, heard)
+        outcome = replace(afterwards(outcome), signal=heard.signal)
     if stopper.failure is not None:
         raise SearchStoppedError(
             f"a search must have trials that can be trained, but {stopper.reason}; "
@@ -120,11 +130,13 @@ class _Placement:
         concurrent: Trials at once.
         fleet: The hosts whose lanes they take; None: each has a process of its own.
         notice: A sentence about that for the user, or None.
+        warning: One about the cluster, or None.
     """
 
     concurrent: int
     fleet: Fleet | None = None
     notice: str | None = None
+    warning: str | None = None
 
 
 def _placement(resolved: ResolvedSearch, trainable: type[BornTrial]) -> _Placement:
@@ -151,6 +163,7 @@ def _recorded(
     patience.wait_for_room(partial(_write_search, resolved), SEARCH_FILE, folder)
     state = SearchState(resolved.space)
     with ExitStack() as stack:
+        stack.enter_context(RunLock(folder))
         mode = resolved.space.run.wandb
         follower = stack.enter_context(WandbProcess(folder, mode)) if mode else None
         writer = stack.enter_context(RecordWriter(folder / RECORDS_FILE, patience=patience))
@@ -159,7 +172,7 @@ def _recorded(
         with _viewed(StudyView(folder / STUDY_FILE, state, patience), interruption) as view:
             ledger = Ledger(state, writer, [view, listener])
             hint = sharing_hint(resolved.space.base, resolved.space.parameters) if placement.fleet else None
-            for told in filter(None, (placement.notice, hint)):
+            for told in filter(None, (placement.warning, placement.notice, hint)):
                 ledger.record(Notice(text=told))
             measure = partial(_in_time, backend.on_test_rows, interruption)
             end = partial(keep_winner, ledger, folder, measure, patience)

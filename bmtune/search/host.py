@@ -7,7 +7,6 @@ commands in and take reports out. So neither a slow disk nor a slow driver ever 
 import os
 import signal
 import threading
-import time
 from collections import deque
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -74,8 +73,9 @@ class Host:
         self._next_command = 0
         self._confirmed: list[Confirm] = []
         self._heard: deque[Heard | Said] = deque()
-        self._patience = Patience(self._say, self._rest)
+        self._patience = Patience(self._say)
         self._without_room: set[int] = set()
+        self._room_again: str | None = None
         self._error: BaseException | None = None
         self._writers = [ThreadPoolExecutor(1, thread_name_prefix="writer") for _ in range(WRITERS)]
         if threading.current_thread() is threading.main_thread():
@@ -143,18 +143,19 @@ class Host:
             with self._changed:
                 self._changed.wait_for(lambda: not self._without_room or self._next_command in self._commands)
 
-    def _rest(self, seconds: float) -> None:
-        with self._changed:
-            self._without_room.add(threading.get_ident())
-        time.sleep(seconds)
-
     def _say(self, text: str) -> None:
-        """Says something for the user; where all writers meet the same full disk, the first and the last one say so."""
+        """Takes what a writer says: that it waits for room, and later that it has got some.
+
+        Where all writers meet the same full disk, the user hears of the first one that waits and of the last one.
+        """
         with self._changed:
-            if self._without_room - {threading.get_ident()}:
+            if threading.get_ident() in self._without_room:
+                self._room_again = text
                 return
-            self._heard.append(Said(text))
-            self._changed.notify_all()
+            self._without_room.add(threading.get_ident())
+            if len(self._without_room) == 1:
+                self._heard.append(Said(text))
+                self._changed.notify_all()
 
     def _post(self, told: Told) -> None:
         """Passes on what a lane tells; one writer serves all of a lane, so that its reports keep their order."""
@@ -170,6 +171,9 @@ class Host:
         with self._changed:
             self._without_room.discard(threading.get_ident())
             self._heard.append(heard)
+            if self._room_again is not None and not self._without_room:
+                self._heard.append(Said(self._room_again))
+                self._room_again = None
             self._changed.notify_all()
 
     def _check(self, done: Future[None]) -> None:

@@ -1,6 +1,7 @@
 """What a search came to."""
 
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,3 +39,12 @@ def how_to_resume(trainer: str, run_folder: Path) -> str:
     if run_folder.parent != SearchRequest.storage:
         words += ["--storage", str(run_folder.parent)]
     return f"go on with: {shlex.join(words)}"
+
+
+Afterwards = Callable[[SearchOutcome], SearchOutcome]
+"""What is done with the outcome of a search."""
+
+
+def unchanged(outcome: SearchOutcome) -> SearchOutcome:
+    """Nothing is done."""
+    return outcome

@@ -20,6 +20,7 @@ class SearchRequest:
         name: Name of the run; None: made from trainer, data set and time.
         storage: Folder of all runs.
         address: Ray cluster to join; None: one of its own on this machine.
+        allow_open_cluster: Whether to join a cluster too that asks nobody for a token.
         overrides: (path, value as text) pairs that fix hyperparameters.
         scheduler: "asha" or "none".
         halving: "promote" or "stop".
@@ -32,6 +33,7 @@ class SearchRequest:
         max_failures: How often a trial goes on after its process was lost.
         pre_cache: Folder of results of pre-training that several runs share; None: one in the run folder.
         wandb: "online" or "offline".
+        confirm: "K:S", "auto" or "none".
     """
 
     trainer: str
@@ -45,6 +47,7 @@ class SearchRequest:
     name: str | None = None
     storage: Path = Path("outputs")
     address: str | None = None
+    allow_open_cluster: bool = False
     overrides: tuple[tuple[str, str], ...] = ()
     scheduler: str | None = None
     halving: str | None = None
@@ -57,3 +60,4 @@ class SearchRequest:
     max_failures: int | None = None
     pre_cache: str | None = None
     wandb: str | None = None
+    confirm: str | None = None

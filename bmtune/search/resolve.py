@@ -1,6 +1,5 @@
 """From a request to a search in which everything was checked, before anything is written."""
 
-import re
 import time
 from dataclasses import dataclass
 from dataclasses import replace
@@ -20,6 +19,8 @@ from bmtune.config.metrics import METRICS
 from bmtune.config.metrics import known_metric
 from bmtune.config.mistakes import clean
 from bmtune.config.mistakes import did_you_mean
+from bmtune.config.names import check_local
+from bmtune.config.names import check_name
 from bmtune.config.paths import COMMAND_LINE
 from bmtune.config.paths import get
 from bmtune.config.pretraining import pretrains_alike
@@ -53,12 +54,14 @@ class ResolvedSearch:
         run_folder: Where the run is to be; it does not hold one yet.
         address: Ray cluster to join, or None.
         data_hash: Hash of the data set's content; empty until `check_data`.
+        allow_open_cluster: Whether that cluster may be one that asks nobody for a token.
     """
 
     space: SearchSpace
     run_folder: Path
     address: str | None
     data_hash: str = ""
+    allow_open_cluster: bool = False
 
     @property
     def dataset(self) -> str:
@@ -99,17 +102,15 @@ def resolve_options(request: SearchRequest) -> ResolvedSearch:
     space = replace(space, run=space.run.model_copy(update={"gpus_per_trial": gpus}))
     space = _with_pre_seed(space, request)
     folder = request.storage / (request.name or _default_name(space))
-    if request.name is not None and not re.fullmatch(r"[\w][\w.+-]*", request.name):
-        raise ConfigError(
-            f"a name must be letters, digits, '.', '_', '+' and '-', but got {request.name!r} "
-            f"({COMMAND_LINE}: --name); choose another"
-        )
+    if request.name is not None:
+        check_name(request.name, f"{COMMAND_LINE}: --name")
+    check_local(str(request.storage), f"{COMMAND_LINE}: --storage")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RunFolderError(
             f"a run needs a folder of its own, but {folder} holds something already; give another --name or --storage"
         )
     _check_pre_cache(space)
-    return ResolvedSearch(space, folder, request.address)
+    return ResolvedSearch(space, folder, request.address, allow_open_cluster=request.allow_open_cluster)
 
 
 def check_data(search: ResolvedSearch) -> ResolvedSearch:
@@ -217,6 +218,8 @@ def _with_pre_seed(space: SearchSpace, request: SearchRequest) -> SearchSpace:
 
 def _check_pre_cache(space: SearchSpace) -> None:
     folder = space.run.pre_cache
+    if folder is not None:
+        check_local(folder, f"{COMMAND_LINE}: --pre-cache")
     if folder is not None and Path(folder).exists() and not Path(folder).is_dir():
         raise ConfigError(
             f"results of pre-training must be kept in a folder, but {folder} is a file ({COMMAND_LINE}: --pre-cache); "

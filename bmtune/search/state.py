@@ -191,29 +191,37 @@ class SearchState:
 
     @property
     def best(self) -> FinishedTrial | None:
-        """The winner so far, or None; see `ranked`."""
-        return next(iter(self.ranked()), None)
+        """The winner so far, or None: the best of the trials that ended or are paused."""
+        return next(iter(self.winners()), None)
 
-    def ranked(self, *, unfinished: bool = False) -> list[FinishedTrial]:
-        """All trials with a value, best first: by merit, then by the value of their best epochs, then by number.
-
-        Trials that have ended can win, and paused ones as if they ended now: a search may be interrupted before that.
+    def winners(self, *, unfinished: bool = False) -> list[FinishedTrial]:
+        """The trials that may win, best first; see `ranked`.
 
         Args:
-            unfinished: Whether trials that still run can win too, as if they ended now.
+            unfinished: Whether those that still run may win too: a search that was interrupted takes what there is.
         """
-        open_ones = self.running if unfinished else self.paused
-        candidates = [*self.finished.values(), *map(self._ended_now, open_ones)]
+        trains = self.running.keys() - self.paused.keys()
+        return [trial for trial in self.ranked if unfinished or trial.run.number not in trains]
+
+    @property
+    def ranked(self) -> list[FinishedTrial]:
+        """All trials that were measured and did not fail, best first: by merit, by best value, then by number.
+
+        Those that have not ended count as if they ended now: a search may have been killed.
+        """
+        candidates = [*self.finished.values(), *map(self._ended_now, self.running)]
         sign = -1 if self.objective.mode == "max" else 1
-        measured = [trial for trial in candidates if _is_measured(trial)]
-        return sorted(measured, key=lambda trial: (-self._merit(trial), sign * _value(trial), trial.run.number))
+        return sorted(
+            filter(_is_measured, candidates),
+            key=lambda trial: (-self._merit(trial), sign * _value(trial), trial.run.number),
+        )
 
     def _ended_now(self, number: int) -> FinishedTrial:
         trial, rung = self.running[number], self.paused.get(number)
         end = TrialFinished(
             trial=number,
             status="pruned",
-            reason="still running" if rung is None else f"paused at rung {rung}",
+            reason="it had not ended" if rung is None else f"paused at rung {rung}",
             value=self.value_of(trial),
             best_epoch=trial.best_epoch,
             best_metrics=trial.best_metrics,

@@ -50,7 +50,8 @@ class TrialRun:
         # A cache of its own: a trial that is alone in its process waits for nobody.
         self._share = task.share(PreCache(Path(task.pre_cache)), self._training) if task.pre_cache is not None else None
         begun = self._share.begin() if self._share else "train"
-        self._log.begin(begun if isinstance(begun, PretrainingShared) else None)
+        if self._share and isinstance(begun, PretrainingShared):
+            self._log.take_shared(begun, self._share.take_pictures())
 
     def next_report(self) -> TrialReport:
         """Trains until a report is due; whoever asks has recorded the one before.
@@ -87,7 +88,7 @@ class TrialRun:
             report = self._training.advance()
             if self._share is not None:
                 self._share.after_epoch()
-                self._log.begin(None, self._share.take_notices())
+                self._log.begin(self._share.take_notices())
             due = self._log.take(self._training, report)
         return due
 

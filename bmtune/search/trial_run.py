@@ -26,6 +26,7 @@ from bmtune.disk_space import Patience
 from bmtune.records import CheckpointWritten
 from bmtune.records import Epoch
 from bmtune.records import PretrainingShared
+from bmtune.redaction import redacted
 from bmtune.search.pre_cache import PreCache
 from bmtune.search.pre_cache import PreShare
 from bmtune.search.pre_cache import Pretraining
@@ -150,14 +151,16 @@ class DueReport:
             patience: How a full disk is waited for; None: it is an error, after which this may be called again.
         """
         if patience is None:
-            written = [write() for write in self.writes]
+            written = self._write()
         else:
-            what, place = "checkpoints of trials", Path(self.place)
-            written = [patience.wait_for_room(write, what, place) for write in self.writes]
+            written = patience.wait_for_room(self._write, "checkpoints of trials", Path(self.place))
         checkpoints = tuple(entry for entry in written if entry is not None)
         return TrialReport(
             notices=self.notices, shared=self.shared, epochs=self.epochs, checkpoints=checkpoints, end=self.end
         )
+
+    def _write(self) -> list[CheckpointWritten | None]:
+        return [write() for write in self.writes]
 
 
 class TrialLog:
@@ -215,9 +218,14 @@ class TrialLog:
             place=self._task.run_folder,
         )
 
-    def begin(self, shared: PretrainingShared | None, notices: Sequence[str] = ()) -> None:
-        """What the next report tells besides: that pre-training came from another trial, and notices."""
-        self._shared, self._notices = shared or self._shared, (*self._notices, *notices)
+    def begin(self, notices: Sequence[str]) -> None:
+        """Notices that the next report tells of."""
+        self._notices = (*self._notices, *notices)
+
+    def take_shared(self, shared: PretrainingShared, pictures: Mapping[str, bytes]) -> None:
+        """That pre-training came from another trial, which the next report tells of, and pictures of what came."""
+        self._shared = shared
+        self._unwritten += self._pictures("pre", shared.epochs, pictures)
 
     def take(self, training: Training, report: EpochReport) -> DueReport | None:
         """Takes an epoch that `training` has just finished; the report that is due now, if any."""
@@ -227,7 +235,7 @@ class TrialLog:
         self._untold.append(_to_record(self._task.trial, report))
         self._epochs_since += 1
         whole = at_rung or ended or self._checkpoint_is_due(now)
-        self._unwritten += self._pictures(report)
+        self._unwritten += self._pictures(report.phase, report.epoch, report.pictures)
         if not whole and self._told_at is not None and now - self._told_at < self._task.report_every_s:
             return None
         self._told_at = now
@@ -274,12 +282,12 @@ class TrialLog:
         place = self._task.run_folder
         return DueReport(epochs, tuple(writes), end, waits, shared=shared, notices=notices, place=place)
 
-    def _pictures(self, report: EpochReport) -> list[Write]:
+    def _pictures(self, phase: str, epoch: int, pictures: Mapping[str, bytes]) -> list[Write]:
         """Pictures lie beside the checkpoints, before the record of their epoch speaks of it."""
         folder, trial = self._task.run_folder, self._task.trial
         return [
-            partial(_write_picture, Path(folder, picture_path(trial, report.phase, report.epoch, name)), png)
-            for name, png in report.pictures.items()
+            partial(_write_picture, Path(folder, picture_path(trial, phase, epoch, name)), png)
+            for name, png in pictures.items()
         ]
 
     def _best(self, training: Training, report: EpochReport) -> Write:
@@ -332,9 +340,9 @@ def guarded(work: Callable[[], TrialReport]) -> TrialReport:
 
 def failed_end(error: Exception) -> TrialEnd:
     """The end of a trial that raised, with its traceback."""
-    text = str(error).split("\n")[0]
+    text = redacted(str(error).split("\n")[0])
     reason = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return TrialEnd(status="failed", reason=reason, error="".join(traceback.format_exception(error)))
+    return TrialEnd(status="failed", reason=reason, error=redacted("".join(traceback.format_exception(error))))
 
 
 def _write_picture(path: Path, png: bytes) -> None:

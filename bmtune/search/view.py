@@ -19,9 +19,9 @@ from bmtune.search.state import SearchState
 
 STUDY_FILE = "study.db"
 
-MOST_STEPS = 25
+MOST_STEPS = 10
 """Values of a trial that the file holds. Optuna takes a millisecond for each, of the process that drives the search:
-those of 256 trials of 100 epochs took it as long as all else. The records hold all."""
+25 of each of 256 trials took it as long as all else. The records hold all."""
 
 
 class StudyView:

@@ -15,6 +15,7 @@ from bmtune.config.best import BestFile
 from bmtune.config.best import ObjectiveEntry
 from bmtune.config.best import TrialCounts
 from bmtune.config.best import write_best
+from bmtune.config.names import within
 from bmtune.config.root import TrialConfig
 from bmtune.disk_space import Patience
 from bmtune.errors import CheckpointError
@@ -63,11 +64,11 @@ def keep_winner(
         What was written; None where no trial could be measured, and then nothing is.
     """
     state = ledger.state
-    for trial in state.ranked(unfinished=unfinished):
+    for trial in state.winners(unfinished=unfinished):
         if "best" not in trial.run.checkpoints:
             continue
         try:
-            tensors, facts = read_checkpoint(folder / trial.run.checkpoints["best"])
+            tensors, facts = read_checkpoint(within(folder, trial.run.checkpoints["best"]))
         except CheckpointError as error:
             ledger.record(Notice(text=f"trial {trial.run.number} was the best one, but cannot win: {error}"))
             continue

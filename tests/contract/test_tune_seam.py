@@ -264,3 +264,40 @@ def test_tune_can_pause_a_lane_and_go_on_later(
         )
     assert len(paused) == 9
     assert [trial.run.budget for trial in ledger.state.finished.values()] == [9] * 9
+
+
+class Store:
+    """A registry like Tune's, which counts what it is asked."""
+
+    def __init__(self) -> None:
+        self.values: dict[tuple[str, str], Any] = {}
+        self.asked: list[str] = []
+
+    def register(self, category: str, key: str, value: Any) -> None:
+        self.values[category, key] = value
+
+    def contains(self, category: str, key: str) -> bool:
+        self.asked.append(key)
+        return (category, key) in self.values
+
+    def get(self, category: str, key: str) -> Any:
+        self.asked.append(key)
+        return self.values[category, key]
+
+
+def test_a_registry_is_asked_once_for_a_trainable_and_is_itself_again_afterwards() -> None:
+    from bmtune.search.lanes import remembered_trainables
+
+    store = Store()
+    with remembered_trainables(store):
+        assert not store.contains("trainable", "a")
+        store.register("trainable", "a", 1)
+        assert [store.get("trainable", "a") for _ in range(4)] == [1] * 4
+        assert store.contains("trainable", "a")
+        assert store.asked == ["a", "a"]
+        store.register("trainable", "a", 2)
+        assert store.get("trainable", "a") == 2
+    assert set(vars(store)) == {"values", "asked"}
+    store.asked.clear()
+    assert [store.get("trainable", "a") for _ in range(3)] == [2] * 3
+    assert len(store.asked) == 3

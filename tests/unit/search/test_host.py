@@ -165,7 +165,7 @@ def test_a_host_that_meets_a_full_disk_says_so_stops_training_and_loses_nothing(
 
     disk = FullDisk(monkeypatch)
     host = Host(Watched, OneByOne(), threads=1)
-    host._patience = disk_space.Patience(host._say, host._rest, every_s=0.01)
+    host._patience = disk_space.Patience(host._say, every_s=0.01)
     host.tell(0, [Start(lane, make_task(trial=lane, rungs=(1,))) for lane in range(6)])
     assert disk.refused.wait(30)
     (said,) = host.hear({}, patience_s=30.0)
@@ -175,7 +175,7 @@ def test_a_host_that_meets_a_full_disk_says_so_stops_training_and_loses_nothing(
     while len(trained) < 6 and time.monotonic() < until:
         time.sleep(0.01)
     # Its lanes could go on, but do not until there is room.
-    host.tell(1, [GoOn(lane) for lane in range(6)])
+    host.tell(6, [GoOn(lane) for lane in range(6)])
     time.sleep(0.2)
     assert len(trained) == 6
     disk.room.set()

@@ -63,7 +63,7 @@ def test_a_long_trial_is_shown_by_values_from_its_first_to_its_last_in_equal_dis
     state = open_ledger(make_space()).state
     with closing(StudyView(tmp_path / "study.db", state, PATIENCE)) as view:
         ledger = open_ledger(state, view)
-        for trial, epochs in ((0, 25), (1, 97)):
+        for trial, epochs in ((0, 10), (1, 91)):
             begin_trial(ledger)
             for number in range(1, epochs + 1):
                 ledger.record(
@@ -81,10 +81,10 @@ def test_a_long_trial_is_shown_by_values_from_its_first_to_its_last_in_equal_dis
                 )
             end_trial(ledger, trial, "completed", "done")
     _, trials = read(tmp_path / "study.db")  # type: ignore[misc]
-    assert [list(trial[3]) for trial in trials] == [list(range(1, 26)), list(range(1, 98, 4))]
-    assert trials[1][3][97] == pytest.approx(1 / 97)
+    assert [list(trial[3]) for trial in trials] == [list(range(1, 11)), list(range(1, 92, 10))]
+    assert trials[1][3][91] == pytest.approx(1 / 91)
     # The study that proposals are made from has them all.
-    assert list(state.study.trials[1].intermediate_values) == list(range(1, 98))
+    assert list(state.study.trials[1].intermediate_values) == list(range(1, 92))
 
 
 class FullDisk:
