@@ -83,17 +83,17 @@ def test_all_trials_end_and_nothing_is_doubled_when_a_host_is_killed(
     (tmp_path / "pids").mkdir()
     space = make_space(
         ("name: plain", f"name: paced {tmp_path / 'pids'}"),
-        ("trials: 8, max_epochs: 9", "trials: 4, max_epochs: 60"),
+        ("trials: 8, max_epochs: 9", "trials: 3, max_epochs: 40"),
         ("budget:", f"run: {{scheduler: none, report_every_s: 0, pack: {pack}}}\nbudget:"),
     )
-    listener = Killing(tmp_path / "pids", "epoch", 40)
+    listener = Killing(tmp_path / "pids", "epoch", 20)
     outcome = run_search(ResolvedSearch(space, tmp_path / "run", None, "hash"), listener, backend=backend)
     assert listener.killed is not None
     records = read_records(outcome.run_folder / "records.jsonl").records
     assert audit(records) == []
-    assert [record.status for record in records if isinstance(record, TrialFinished)] == ["completed"] * 4
+    assert [record.status for record in records if isinstance(record, TrialFinished)] == ["completed"] * 3
     epochs = Counter((record.trial, record.phase, record.epoch) for record in records if isinstance(record, Epoch))
-    assert epochs == Counter((trial, "pre", epoch) for trial in range(4) for epoch in range(1, 61))
+    assert epochs == Counter((trial, "pre", epoch) for trial in range(3) for epoch in range(1, 41))
     told = [text for text in notices(records) if "lost its process" in text]
     assert told
     assert all(re.search(r"goes on from epoch \d+ \(1 of 3\)$", text) for text in told)
