@@ -22,7 +22,7 @@ class _Audit:
         self._running: set[int] = set()
         self._started: set[int] = set()
         self._paused: dict[int, int] = {}
-        self._epochs: defaultdict[tuple[int, str], int] = defaultdict(int)
+        self._epochs: defaultdict[tuple[int, str], set[int]] = defaultdict(set)
         self._budgets: dict[int, int] = {}
         self._rungs: set[tuple[int, int]] = set()
 
@@ -68,23 +68,40 @@ class _Audit:
 
     def _epoch(self, record: Epoch) -> None:
         name = f"{record.phase} epoch {record.epoch} of trial {record.trial}"
-        last = self._epochs[record.trial, record.phase]
-        self._check(record.epoch > last, f"{name} was recorded twice")
-        self._check(record.epoch <= last + 1, f"{name} follows epoch {last}: some are missing")
+        seen = self._epochs[record.trial, record.phase]
+        self._check(record.epoch not in seen, f"{name} was recorded twice")
+        seen.add(record.epoch)
+        if record.epoch < max(seen):
+            # It was lost from the records and has been trained again: it says nothing of how far the trial is.
+            return
         self._check(record.budget >= self._budgets.get(record.trial, 0), f"{name} has a smaller budget than one before")
         self._check(record.trial not in self._paused, f"{name} was trained while the trial was paused")
-        self._epochs[record.trial, record.phase] = max(last, record.epoch)
         self._budgets[record.trial] = record.budget
+
+    def end(self) -> list[str]:
+        """All that is wrong, when there are no more records."""
+        for (trial, phase), seen in self._epochs.items():
+            missing = sorted(set(range(1, max(seen) + 1)) - seen)
+            self._check(not missing, f"{phase} epochs {_short(missing)} of trial {trial} are missing")
+        return self.wrong
+
+
+MOST_SHOWN = 5
+
+
+def _short(numbers: list[int]) -> str:
+    more = f" and {len(numbers) - MOST_SHOWN} more" if len(numbers) > MOST_SHOWN else ""
+    return ", ".join(map(str, numbers[:MOST_SHOWN])) + more
 
 
 def audit(records: Iterable[Record]) -> list[str]:
     """What is wrong with the records of a run, in sentences; empty where nothing is.
 
-    No epoch is there twice or missing between two others, no trial starts, ends or reaches a rung twice, nothing is
+    No epoch is there twice or missing before another one, no trial starts, ends or reaches a rung twice, nothing is
     told of a trial before its start or after its end, none trains while it is paused, and none still runs when the run
     has ended. Kinds of records that it does not know are passed over.
     """
     found = _Audit()
     for record in records:
         found.take(record)
-    return found.wrong
+    return found.end()

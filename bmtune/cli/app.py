@@ -14,6 +14,7 @@ from bmtune.cli.best import best
 from bmtune.cli.compare import compare
 from bmtune.cli.confirm import confirm
 from bmtune.cli.data import data
+from bmtune.cli.doctor import doctor
 from bmtune.cli.evaluate import evaluate
 from bmtune.cli.export import export
 from bmtune.cli.report import report
@@ -57,6 +58,7 @@ app.command()(confirm)
 app.command()(report)
 app.command()(export)
 app.command()(compare)
+app.command()(doctor)
 app.command()(train)
 app.command()(evaluate)
 app.add_typer(data, name="data")

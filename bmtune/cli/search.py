@@ -31,7 +31,14 @@ _METRICS = "; ".join(f"{name} ({meaning})" for name, meaning in METRICS.items())
 
 
 def search(
-    trainer: Annotated[str, typer.Argument(metavar="TRAINER", help=f"What is trained: {' or '.join(TRAINERS)}.")],
+    trainer: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="TRAINER",
+            help=f"What is trained: {' or '.join(TRAINERS)}.",
+            show_default="needed, but for --resume",
+        ),
+    ] = None,
     *,
     space: Annotated[
         Path | None,
@@ -58,7 +65,10 @@ def search(
     time_budget: Annotated[
         str | None,
         typer.Option(
-            "--time-budget", metavar="TIME", help="End after this time: 90s, 10m, 1.5h.", show_default="no limit"
+            "--time-budget",
+            metavar="TIME",
+            help="End after this time: 90s, 10m, 1.5h; a resumed run has all of it again.",
+            show_default="no limit",
         ),
     ] = None,
     metric: Annotated[
@@ -88,6 +98,21 @@ def search(
         typer.Option(
             "--allow-open-cluster",
             help="Join a cluster too that asks for no token: whoever reaches its ports runs code on it.",
+        ),
+    ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the run called NAME, or with the newest one in DIR. Trials, time, resources, packs and "
+            "reports may be given anew; all else stays.",
+        ),
+    ] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Where options forbid to resume, start a new run that learns from the old one's finished trials.",
         ),
     ] = False,
     assignments: Annotated[
@@ -212,5 +237,7 @@ def search(
         pre_cache=None if pre_cache is None else str(pre_cache),
         wandb=wandb,
         confirm=confirm,
+        resume=resume,
+        force=force,
     )
     return print_resolved(request) if dry_run else run(request)

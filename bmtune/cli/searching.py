@@ -10,6 +10,7 @@ from bmtune.errors import StoppedBySignalError
 from bmtune.redaction import one_line
 from bmtune.reports.lines import LineProgress
 from bmtune.reports.live import LiveProgress
+from bmtune.reports.wording import plural
 from bmtune.search.command import search
 from bmtune.search.outcome import SearchOutcome
 from bmtune.search.request import SearchRequest
@@ -29,7 +30,8 @@ def print_resolved(request: SearchRequest) -> int:
         BmtuneError: The request breaks a rule.
     """
     resolved = check_data(resolve_options(request))
-    typer.echo(one_line(f"# {resolved.run_folder} would be written"))
+    does = "go on" if resolved.resumes else "be written"
+    typer.echo(one_line(f"# {resolved.run_folder} would {does}"))
     typer.echo(dump(resolved.to_mapping()), nl=False)
     return 0
 
@@ -41,7 +43,14 @@ def run(request: SearchRequest) -> int:
         BmtuneError: The request breaks a rule, or the search gave up.
     """
     # What a user mistyped is told at once, before anything is drawn or started.
-    mode = resolve_options(request).space.run.wandb
+    resolved = resolve_options(request)
+    old, mode = resolved.old, resolved.space.run.wandb
+    if old is not None and old.ended is not None:
+        typer.echo(
+            f"{old.folder} has ended ({old.ended}) with {plural(old.num_started, 'trial')}; "
+            f"give --resume and --trials larger than {old.num_started} to go on"
+        )
+        return 0
     if mode is not None:
         check_login(mode)
     console = Console()

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -12,6 +13,7 @@ from bmtune.records import Notice
 from bmtune.records import Record
 from bmtune.records import RunFinished
 from bmtune.records import Rung
+from bmtune.records import RunResumed
 from bmtune.records import RunStarted
 from bmtune.records import TrialFinished
 from bmtune.records import TrialPromoted
@@ -57,6 +59,11 @@ class LineProgress:
     ) -> None:
         """Nothing is left to do."""
 
+    def catch_up(self, records: Sequence[Record]) -> None:
+        """Counts what was recorded before and writes nothing: the record that the run goes on is told in one line."""
+        for record in records:
+            self._progress.on_record(record)
+
     def on_record(self, record: Record) -> None:
         """Writes the lines that this record gives rise to, if any."""
         waited = isinstance(record, TrialFinished) and self._progress.trials[record.trial].state == "paused"
@@ -64,6 +71,8 @@ class LineProgress:
         match record:
             case RunStarted():
                 self._say(_start_of_run(record))
+            case RunResumed():
+                self._say(f"{_start_of_run(self._progress.started)}; {found(self._progress)}, going on")
             case Notice():
                 self._say(f"note: {record.text}")
             case Epoch():
@@ -91,7 +100,7 @@ class LineProgress:
         self._write(f"[{duration(self._clock() - self._began):>8}] {one_line(text)}")
 
     def _first_epoch(self, record: Epoch) -> None:
-        if self._progress.num_epochs == 1:
+        if self._progress.num_epochs == self._progress.num_before + 1:
             self._say(
                 f"first epoch: trial {record.trial}, phase {record.phase}, {metrics(record.metrics)} "
                 f"in {record.seconds:.2g} s"
@@ -123,7 +132,13 @@ class LineProgress:
         return self._progress.started.objective.metric if self._progress.started else ""
 
 
-def _start_of_run(record: RunStarted) -> str:
+def found(progress: RunProgress) -> str:
+    """What a run that goes on has: `3 finished, 2 running, 1 paused`."""
+    return f"{progress.num_ended} finished, {progress.count('running')} running, {progress.count('paused')} paused"
+
+
+def _start_of_run(record: RunStarted | None) -> str:
+    assert record is not None, "a run begins before it goes on"
     aim = f"{_AIMS[record.objective.mode]} {record.objective.metric}"
     return (
         f"run {record.run}: {record.trainer} on {record.dataset}, {aim}, "
@@ -148,8 +163,15 @@ def end_of_run(record: RunFinished, progress: RunProgress, seconds: float) -> st
     test = f"; the best on the test rows: {metrics(record.test_metrics)}" if record.test_metrics else ""
     return (
         f"finished ({record.reason}): {plural(len(progress.trials), 'trial')} ({states}), "
-        f"{plural(progress.num_epochs, 'epoch')} in {duration(seconds)}{_shared(progress.num_shared)}{test}"
+        f"{_epochs_in(progress, seconds)}{_shared(progress.num_shared)}{test}"
     )
+
+
+def _epochs_in(progress: RunProgress, seconds: float) -> str:
+    whole = plural(progress.num_epochs, "epoch")
+    if not progress.num_before:
+        return f"{whole} in {duration(seconds)}"
+    return f"{whole}, {progress.num_epochs - progress.num_before} of them in the {duration(seconds)} since it went on"
 
 
 def _shared(num_trials: int) -> str:

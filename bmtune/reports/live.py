@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -20,6 +21,7 @@ from bmtune.redaction import one_line
 from bmtune.reports.confirming import describe_epochs
 from bmtune.reports.lines import describe
 from bmtune.reports.lines import end_of_run
+from bmtune.reports.lines import found
 from bmtune.reports.progress import RunProgress
 from bmtune.reports.progress import TrialProgress
 from bmtune.reports.wording import duration
@@ -49,6 +51,8 @@ class LiveProgress:
         self._began = clock()
         self._progress = RunProgress()
         self._confirming: ConfirmationProgress | None = None
+        self._settled_before = 0
+        self._found = ""
         # Drawing happens on rich's thread while records come in on the search's.
         self._lock = threading.Lock()
         self._live = Live(
@@ -59,6 +63,19 @@ class LiveProgress:
             redirect_stdout=False,
             redirect_stderr=False,
         )
+
+    def catch_up(self, records: Sequence[Record]) -> None:
+        """Counts what was recorded before, and remembers how the run was found."""
+        with self._lock:
+            for record in records:
+                self._progress.on_record(record)
+            self._settled_before = self._settled
+            self._found = f"resumed with {found(self._progress)}, going on"
+
+    @property
+    def _settled(self) -> int:
+        """Trials that no longer run; a paused one rarely goes on, and ends with the search."""
+        return sum(trial.state != "running" for trial in self._progress.trials.values())
 
     def on_record(self, record: Record) -> None:
         """Adds one record to the tally; nothing is drawn."""
@@ -93,7 +110,9 @@ class LiveProgress:
         progress = self._progress
         if progress.started is None:
             return Text(f"starting Ray and its workers, {duration(elapsed)} ...", style="dim")
-        notes = [Text(f"note: {one_line(text)}", style="dim") for text in progress.notices]
+        told = [self._found] if self._found else []
+        texts = (*told, *(f"note: {text}" for text in progress.notices))
+        notes = [Text(one_line(text), style="dim") for text in texts]
         head = [self._headline(elapsed), self._best_line(), *notes]
         if progress.finished is not None:
             confirming = [] if self._confirming is None else [Text(describe_epochs(self._confirming))]
@@ -103,19 +122,19 @@ class LiveProgress:
     def _headline(self, elapsed: float) -> Text:
         progress = self._progress
         assert progress.started is not None
-        # A paused trial rarely goes on, and ends with the search: what is left is told by those that have not paused.
-        settled = sum(trial.state != "running" for trial in progress.trials.values())
+        settled = self._settled
         waits = [f"{progress.count('paused')} paused", f"{progress.num_promotions} promoted later"]
         parts = [
             f"{progress.started.run}: {settled}/{plural(progress.started.trials, 'trial')}",
             f"{progress.count('running')} running",
             *(waits if progress.count("paused") or progress.num_promotions else ()),
             *(f"{progress.count(state)} {state}" for state in ("pruned", "failed")),
-            f"{progress.num_epochs / max(elapsed, 1e-9):.1f} epochs/s",
+            f"{(progress.num_epochs - progress.num_before) / max(elapsed, 1e-9):.1f} epochs/s",
             duration(elapsed),
         ]
-        if 0 < settled < progress.started.trials:
-            parts.append(f"about {duration(elapsed / settled * (progress.started.trials - settled))} left")
+        now = settled - self._settled_before
+        if now > 0 and settled < progress.started.trials:
+            parts.append(f"about {duration(elapsed / now * (progress.started.trials - settled))} left")
         return Text(one_line(", ".join(parts)), style="bold")
 
     def _best_line(self) -> Text:

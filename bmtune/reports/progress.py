@@ -16,10 +16,12 @@ from bmtune.records import PretrainingShared
 from bmtune.records import Record
 from bmtune.records import RunFinished
 from bmtune.records import Rung
+from bmtune.records import RunResumed
 from bmtune.records import RunStarted
 from bmtune.records import TrialFinished
 from bmtune.records import TrialPromoted
 from bmtune.records import TrialStarted
+from bmtune.records import TrialTaken
 from bmtune.records import merit
 
 TrialState = Literal["running", "paused", "completed", "pruned", "failed"]
@@ -68,10 +70,12 @@ class RunProgress:
     """Listens to records and adds them up.
 
     Attributes:
-        started: The first record; None before it came.
+        started: The first record, with the trials that the run may have by now; None before it came.
         finished: The last record of a search that ended by itself, else None.
         trials: Every trial by number, in order of their start.
         num_epochs: Epochs of all trials and phases.
+        num_taken: Trials of another run from which proposals learn.
+        num_before: Epochs from before the run was resumed last; 0 where it never was.
         num_shared: Trials that took the result of pre-training from another one.
         notices: What the user should know of the run.
         promotes: Whether a trial paused at a rung, or was promoted from one.
@@ -82,6 +86,8 @@ class RunProgress:
         self.finished: RunFinished | None = None
         self.trials: dict[int, TrialProgress] = {}
         self.num_epochs = 0
+        self.num_taken = 0
+        self.num_before = 0
         self.num_shared = 0
         self.notices: list[str] = []
         self.promotes = False
@@ -95,7 +101,7 @@ class RunProgress:
             ValueError: It speaks of a trial that no record before it has started.
         """
         match record:
-            case RunStarted() | Notice() | RunFinished():
+            case RunStarted() | RunResumed() | TrialTaken() | Notice() | RunFinished():
                 self._on_run(record)
             case TrialStarted():
                 self.trials[record.trial] = TrialProgress(record.trial, record.params, record.seed)
@@ -117,10 +123,16 @@ class RunProgress:
             raise ValueError(f"trial {number} must have been started, but it was not")
         return self.trials[number]
 
-    def _on_run(self, record: RunStarted | Notice | RunFinished) -> None:
+    def _on_run(self, record: RunStarted | RunResumed | TrialTaken | Notice | RunFinished) -> None:
         match record:
             case RunStarted():
                 self.started, self.finished = record, None
+            case RunResumed():
+                assert self.started is not None, "a run begins before it goes on"
+                self.started = self.started.model_copy(update={"trials": record.trials})
+                self.finished, self.num_before = None, self.num_epochs
+            case TrialTaken():
+                self.num_taken += 1
             case Notice():
                 self.notices.append(record.text)
             case RunFinished():
@@ -128,10 +140,13 @@ class RunProgress:
 
     def _add_epoch(self, record: Epoch) -> None:
         trial = self._trial(record.trial)
+        self.num_epochs += 1
+        if record.budget < trial.budget:
+            # A trial that is trained again tells of an epoch that was lost from the records.
+            return
         trial.phase, trial.epoch, trial.budget = record.phase, record.epoch, record.budget
         trial.metrics = record.metrics
         trial.best_epoch, trial.best_metrics = record.best_epoch, record.best_metrics
-        self.num_epochs += 1
 
     def _meet_rung(self, record: Rung) -> None:
         trial = self._trial(record.trial)
@@ -157,6 +172,11 @@ class RunProgress:
     def count(self, state: TrialState) -> int:
         """How many trials are in `state`."""
         return sum(trial.state == state for trial in self.trials.values())
+
+    @property
+    def num_ended(self) -> int:
+        """Trials that have ended."""
+        return sum(trial.state not in ("running", "paused") for trial in self.trials.values())
 
     @property
     def num_promotions(self) -> int:

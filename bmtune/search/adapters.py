@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from ray.tune.stopper import Stopper
 
 from bmtune.packing import names_memory
 from bmtune.records import Notice
-from bmtune.records import TrialStarted
 from bmtune.redaction import redacted
+from bmtune.search.conduct import ALIKE_LIMIT
 from bmtune.search.conduct import begin_trial
 from bmtune.search.conduct import end_trial
 from bmtune.search.conduct import failing_alike
@@ -26,6 +27,7 @@ from bmtune.search.conduct import take_report
 from bmtune.search.interruption import Interruption
 from bmtune.search.ledger import Ledger
 from bmtune.search.losses import Losses
+from bmtune.search.state import RunningTrial
 from bmtune.search.trainable import REPORT
 from bmtune.search.trial_run import Task
 from bmtune.search.trial_run import TrialReport
@@ -38,14 +40,21 @@ NUMBER = "trial"
 
 
 class RecordSearcher(Searcher):
-    """Proposes the next trial out of the records' study. Results do not come back this way: see `HalvingScheduler`."""
+    """Proposes the next trial out of the records' study. Results do not come back this way: see `HalvingScheduler`.
 
-    def __init__(self, ledger: Ledger, to_config: Callable[[TrialStarted], dict[str, Any]], concurrent: int) -> None:
+    Tune knows nothing of the trials that a resumed run began before. So those that were running are handed out first,
+    as the trials that they are, and one that had paused is handed out when it is promoted.
+    """
+
+    def __init__(self, ledger: Ledger, to_config: Callable[[RunningTrial], dict[str, Any]], concurrent: int) -> None:
         """A searcher that records each proposal before Tune hears of it, for at most `concurrent` trials at once."""
         super().__init__()
         self._ledger = ledger
         self._to_config = to_config
         self._concurrent = concurrent
+        state = ledger.state
+        self._to_go_on = deque(number for number in state.running if number not in state.paused)
+        self._known: set[int] = set()
         self._again: deque[dict[str, Any]] = deque()
 
     def hand_out_again(self, config: dict[str, Any]) -> None:
@@ -62,13 +71,27 @@ class RecordSearcher(Searcher):
             # It has its place already.
             return self._again.popleft()
         state = self._ledger.state
-        if state.is_over:
+        if not self._to_go_on and state.is_over:
             # Tune declares a dictionary and accepts this word.
             return Searcher.FINISHED  # type: ignore[return-value]
-        if state.num_active >= self._concurrent or state.promotion is not None:
+        if state.num_active - len(self._to_go_on) >= self._concurrent:
             return None
-        started = begin_trial(self._ledger)
-        return None if started is None else self._to_config(started)
+        number = self._next()
+        if number is None:
+            return None
+        self._known.add(number)
+        return self._to_config(state.running[number])
+
+    def _next(self) -> int | None:
+        """The trial to hand out: one that goes on, one that is promoted, or a new one."""
+        if self._to_go_on:
+            return self._to_go_on.popleft()
+        promotion = self._ledger.state.promotion
+        if promotion is None:
+            started = begin_trial(self._ledger)
+            return None if started is None else started.trial
+        # A trial that Tune knows is for the scheduler to wake; until then no other one takes its place.
+        return None if promotion.trial in self._known else promote_trial(self._ledger)
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:  # noqa: FBT001, FBT002 - Tune's signature
         """Nothing: the end of a trial was recorded with the report that brought it."""
@@ -122,7 +145,9 @@ class HalvingScheduler(FIFOScheduler):
         Tune starts new trials by itself, and calls this once a step and starts what it gets. (The inherited method
         would wake paused trials in the order of their start.)
         """
-        if self._ledger.state.num_active >= self._concurrent:
+        state = self._ledger.state
+        # One that Tune has not heard of since the run was resumed is for the searcher to hand out.
+        if state.num_active >= self._concurrent or state.promotion is None or state.promotion.trial not in self._trials:
             return None
         number = promote_trial(self._ledger)
         return None if number is None else self._trials[number]
@@ -187,6 +212,8 @@ class SearchStopper(Stopper):
         self._told = False
         self.reason: str | None = None
         self.failure: str | None = None
+        # How trials ended before a run was resumed was dealt with then.
+        self._before = len(ledger.state.finished)
 
     @property
     def interrupted(self) -> bool:
@@ -209,7 +236,7 @@ class SearchStopper(Stopper):
         """Whether to end the search now; `reason` says why."""
         state = self._ledger.state
         budget = state.space.run.time_budget_s
-        self.failure = failing_alike(list(state.finished.values()))
+        self.failure = failing_alike(list(islice(state.finished.values(), self._before, self._before + ALIKE_LIMIT)))
         if self.interrupted:
             self.reason = "interrupted"
             if not self._told:

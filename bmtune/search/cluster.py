@@ -122,8 +122,8 @@ class Cluster:
         """
         self.warning: str | None = None
         self._address = address
-        self._interruption = interruption
         self._allow_open = allow_open
+        self._interruption = interruption
         self._patience_s = patience_s
         self._temporary: str | None = None
         self._owned = False

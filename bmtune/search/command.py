@@ -2,7 +2,7 @@
 
 from bmtune.confirmation.progress import Follower
 from bmtune.confirmation.progress import Silent
-from bmtune.records import Listener
+from bmtune.records import RunListener
 from bmtune.search.cluster import FOR_HOSTS
 from bmtune.search.cluster import FOR_TRIALS
 from bmtune.search.cluster import Cluster
@@ -13,7 +13,7 @@ from bmtune.search.resolve import check_data
 from bmtune.search.resolve import resolve_options
 
 
-def search(request: SearchRequest, listener: Listener, follower: Follower | None = None) -> SearchOutcome:
+def search(request: SearchRequest, listener: RunListener, follower: Follower | None = None) -> SearchOutcome:
     """Checks a request and runs it, and confirms what it found; Ray starts while the data are read.
 
     Args:

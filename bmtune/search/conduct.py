@@ -32,8 +32,8 @@ def begin_trial(ledger: Ledger, clock: Clock = time.time) -> TrialStarted | None
     space = state.space
     if state.all_started:
         return None
-    params = propose(state.study, space, space.run.seed)
     number = state.num_started
+    params = propose(state.study, space, space.run.seed, number)
     started = TrialStarted(trial=number, params=params, seed=derived_seed(space.run.seed, number), time=clock())
     ledger.record(started)
     return started

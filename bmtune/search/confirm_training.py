@@ -95,7 +95,10 @@ class PairTraining:
         while self._waiting or self._placed:
             self._place()
             for heard in self._fleet.hear(HEAR_S):
-                self._take(heard)
+                if isinstance(heard, Said):
+                    self._say(heard.text)
+                else:
+                    self._take(heard)
 
     def _place(self) -> None:
         if self._waiting:
@@ -109,10 +112,7 @@ class PairTraining:
             else:
                 self._placed[lane] = course
 
-    def _take(self, heard: Heard | Lost | Said) -> None:
-        if isinstance(heard, Said):
-            self._say(heard.text)
-            return
+    def _take(self, heard: Heard | Lost) -> None:
         course = self._placed.get(heard.lane)
         if course is None:
             # A lane that was given back.

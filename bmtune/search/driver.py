@@ -8,34 +8,29 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import replace
 from functools import partial
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version
-from pathlib import Path
 
 import optuna
 from torch import Tensor
 
 from bmtune.config.lanes import sharing_hint
 from bmtune.config.root import TrialConfig
-from bmtune.config.yaml_text import dump
 from bmtune.disk_space import Patience
 from bmtune.errors import SearchStoppedError
-from bmtune.records import Listener
 from bmtune.records import Notice
-from bmtune.records import RecordWriter
 from bmtune.records import RunFinished
-from bmtune.records import RunStarted
+from bmtune.records import RunListener
 from bmtune.search.adapters import SearchStopper
 from bmtune.search.cluster import Cluster
 from bmtune.search.cluster import check_resources
 from bmtune.search.conduct import end_remaining
 from bmtune.search.fleet import Fleet
+from bmtune.search.going_on import complete_last_event
 from bmtune.search.interruption import ORDERLY_S
 from bmtune.search.interruption import WINNER_S
 from bmtune.search.interruption import Interruption
 from bmtune.search.lanes import seam_holds
 from bmtune.search.ledger import Ledger
-from bmtune.search.lock import RunLock
+from bmtune.search.old_run import RECORDS_FILE
 from bmtune.search.outcome import Afterwards
 from bmtune.search.outcome import SearchOutcome
 from bmtune.search.outcome import how_to_resume
@@ -43,8 +38,9 @@ from bmtune.search.outcome import unchanged
 from bmtune.search.plan import plan_hosts
 from bmtune.search.plan import whole_gpus
 from bmtune.search.resolve import ResolvedSearch
+from bmtune.search.run_folder import OpenRun
+from bmtune.search.run_folder import open_run
 from bmtune.search.solo import on_test_rows
-from bmtune.search.state import SearchState
 from bmtune.search.trainable import BornTrial
 from bmtune.search.tune_loop import run_trials
 from bmtune.search.view import STUDY_FILE
@@ -53,9 +49,6 @@ from bmtune.search.winner import OnTestRows
 from bmtune.search.winner import counts
 from bmtune.search.winner import keep_winner
 from bmtune.tracking import WandbProcess
-
-RECORDS_FILE = "records.jsonl"
-SEARCH_FILE = "search.yaml"
 
 
 @dataclass(frozen=True)
@@ -76,7 +69,7 @@ SOLO = Backend()
 
 def run_search(
     resolved: ResolvedSearch,
-    listener: Listener,
+    listener: RunListener,
     cluster: Cluster | None = None,
     backend: Backend = SOLO,
     *,
@@ -95,18 +88,24 @@ def run_search(
 
     Raises:
         ResourceError: One trial fits on no machine.
+        RunFolderError: Another process writes the run.
+        FormatError: The run that is to go on has damaged records.
         SearchStoppedError: The first trials all failed alike, or no trial could be measured.
         StoppedBySignalError: A signal came before the trials began, or after they had ended.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with ExitStack() as stack:
         heard = interruption or stack.enter_context(Interruption())
-        connected = stack.enter_context(
-            cluster or Cluster(resolved.address, allow_open=resolved.allow_open_cluster, interruption=heard)
-        )
+        joined = cluster or Cluster(resolved.address, allow_open=resolved.allow_open_cluster, interruption=heard)
+        connected = stack.enter_context(joined)
+        patience = Patience(lambda text: listener.on_record(Notice(text=text)), heard.rest)
+        # Old records are read while Ray starts; a new run leaves nothing behind where there is no room for it.
+        run = stack.enter_context(open_run(resolved, patience)) if resolved.resumes else None
         connected.wait()
         placement = replace(_placement(resolved, backend.trainable), warning=connected.warning)
-        outcome, stopper = _recorded(resolved, listener, placement, backend, heard)
+        run = run or stack.enter_context(open_run(resolved, patience))
+        outcome, stopper = _recorded(_Opened(resolved, run, patience, heard), listener, placement, backend)
+        run.writer.close()
         outcome = replace(afterwards(outcome), signal=heard.signal)
     if stopper.failure is not None:
         raise SearchStoppedError(
@@ -154,26 +153,38 @@ def _placement(resolved: ResolvedSearch, trainable: type[BornTrial]) -> _Placeme
     return _Placement(plan.concurrent, fleet)
 
 
+@dataclass(frozen=True)
+class _Opened:
+    """A run that is open, with what it needs until it is closed."""
+
+    resolved: ResolvedSearch
+    run: OpenRun
+    patience: Patience
+    interruption: Interruption
+
+
 def _recorded(
-    resolved: ResolvedSearch, listener: Listener, placement: _Placement, backend: Backend, interruption: Interruption
+    opened: _Opened, listener: RunListener, placement: _Placement, backend: Backend
 ) -> tuple[SearchOutcome, SearchStopper]:
-    """The search between its first record and its last."""
-    folder = resolved.run_folder
-    patience = Patience(lambda text: listener.on_record(Notice(text=text)), interruption.rest)
-    patience.wait_for_room(partial(_write_search, resolved), SEARCH_FILE, folder)
-    state = SearchState(resolved.space)
+    """The search from the record that it begins with to its last."""
+    resolved, run, patience, interruption = opened.resolved, opened.run, opened.patience, opened.interruption
+    folder, state = resolved.run_folder, run.state
+    if run.past:
+        listener.catch_up(run.past)
+    # A view is opened when the run has begun.
+    before = Ledger(state, run.writer, [listener])
+    for record in run.first:
+        before.record(record)
     with ExitStack() as stack:
-        stack.enter_context(RunLock(folder))
         mode = resolved.space.run.wandb
         follower = stack.enter_context(WandbProcess(folder, mode)) if mode else None
-        writer = stack.enter_context(RecordWriter(folder / RECORDS_FILE, patience=patience))
-        Ledger(state, writer, [listener]).record(_header(resolved, state))
         interruption.advice = how_to_resume(resolved.space.trainer, folder)
         with _viewed(StudyView(folder / STUDY_FILE, state, patience), interruption) as view:
-            ledger = Ledger(state, writer, [view, listener])
+            ledger = Ledger(state, run.writer, [view, listener])
             hint = sharing_hint(resolved.space.base, resolved.space.parameters) if placement.fleet else None
-            for told in filter(None, (placement.warning, placement.notice, hint)):
+            for told in filter(None, (placement.warning, placement.notice, None if run.past else hint)):
                 ledger.record(Notice(text=told))
+            complete_last_event(ledger, folder)
             measure = partial(_in_time, backend.on_test_rows, interruption)
             end = partial(keep_winner, ledger, folder, measure, patience)
             interruption.rescue = partial(end, unfinished=True)
@@ -194,11 +205,6 @@ def _recorded(
     return outcome, stopper
 
 
-def _write_search(resolved: ResolvedSearch) -> None:
-    resolved.run_folder.mkdir(parents=True, exist_ok=True)
-    (resolved.run_folder / SEARCH_FILE).write_text(dump(resolved.to_mapping()), encoding="utf-8")
-
-
 @contextmanager
 def _viewed(view: StudyView, interruption: Interruption) -> Iterator[StudyView]:
     """The view, which is whole afterwards, unless the search was interrupted and that would take too long."""
@@ -213,29 +219,6 @@ def _in_time(
 ) -> dict[str, float]:
     """What `measure` finds; nothing where the search was interrupted and that would take too long."""
     return interruption.within(WINNER_S, partial(measure, config, tensors)) or {}
-
-
-def _header(resolved: ResolvedSearch, state: SearchState) -> RunStarted:
-    space = resolved.space
-    return RunStarted(
-        run=Path(resolved.run_folder).name,
-        trainer=space.trainer,
-        dataset=resolved.dataset,
-        data_hash=resolved.data_hash,
-        objective=state.objective,
-        trials=space.budget.trials,
-        max_epochs=space.budget.max_epochs,
-        seed=space.run.seed,
-        bmtune=_version(),
-        time=time.time(),
-    )
-
-
-def _version() -> str:
-    try:
-        return version("bmtune")
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def _end(stopper: SearchStopper, best: int | None, metrics: dict[str, float]) -> RunFinished:

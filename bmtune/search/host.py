@@ -77,7 +77,6 @@ class Host:
         self._heard: deque[Heard | Said] = deque()
         self._patience = Patience(self._say)
         self._without_room: set[int] = set()
-        self._room_again: str | None = None
         self._error: BaseException | None = None
         self._writers = [ThreadPoolExecutor(1, thread_name_prefix="writer") for _ in range(WRITERS)]
         if threading.current_thread() is threading.main_thread():
@@ -146,18 +145,14 @@ class Host:
                 self._changed.wait_for(lambda: not self._without_room or self._next_command in self._commands)
 
     def _say(self, text: str) -> None:
-        """Takes what a writer says: that it waits for room, and later that it has got some.
-
-        Where all writers meet the same full disk, the user hears of the first one that waits and of the last one.
-        """
+        """Says that a writer begins or ends to wait for room; of all that wait at once, the first and last one do."""
+        writer = threading.get_ident()
         with self._changed:
-            if threading.get_ident() in self._without_room:
-                self._room_again = text
-                return
-            self._without_room.add(threading.get_ident())
-            if len(self._without_room) == 1:
+            others = self._without_room - {writer}
+            self._without_room ^= {writer}
+            if not others:
                 self._heard.append(Said(text))
-                self._changed.notify_all()
+            self._changed.notify_all()
 
     def _post(self, told: Told) -> None:
         """Passes on what a lane tells; one writer serves all of a lane, so that its reports keep their order."""
@@ -173,9 +168,6 @@ class Host:
         with self._changed:
             self._without_room.discard(threading.get_ident())
             self._heard.append(heard)
-            if self._room_again is not None and not self._without_room:
-                self._heard.append(Said(self._room_again))
-                self._room_again = None
             self._changed.notify_all()
 
     def _check(self, done: Future[None]) -> None:

@@ -79,7 +79,7 @@ def make_sampler(space: SearchSpace, seed: int) -> BaseSampler:
         )
 
 
-def propose(study: optuna.Study, space: SearchSpace, run_seed: int) -> Params:
+def propose(study: optuna.Study, space: SearchSpace, run_seed: int, number: int | None = None) -> Params:
     """Opens the study's next trial and returns its parameters; the first is the base configuration.
 
     The proposal is a function of the study's trials, the space and the seed alone, so that a search that is rebuilt
@@ -89,8 +89,10 @@ def propose(study: optuna.Study, space: SearchSpace, run_seed: int) -> Params:
         study: The trials so far; one more is RUNNING afterwards, except before the first, which needs no opening.
         space: What may be proposed.
         run_seed: Seed of the run.
+        number: Trials of this run so far; None: all that the study holds are its own.
     """
-    number = len(study.get_trials(deepcopy=False))
+    if number is None:
+        number = len(study.get_trials(deepcopy=False))
     if number == 0:
         return space.base_params()
     study.sampler = make_sampler(space, derived_seed(run_seed, number))
@@ -111,6 +113,12 @@ def _suggest(trial: optuna.Trial, path: str, dimension: Dimension) -> Any:
 
 
 def distributions(space: SearchSpace, params: Mapping[str, Any]) -> dict[str, BaseDistribution]:
-    """The distributions of the parameters that a trial has."""
+    """The distributions of the parameters that a trial has.
+
+    Raises:
+        ValueError: The space has no such parameter.
+    """
     dimensions = dict(space.parameters)
+    if unknown := params.keys() - dimensions.keys():
+        raise ValueError(f"a trial must have parameters of the space, but it has {', '.join(sorted(unknown))}")
     return {path: to_distribution(dimensions[path]) for path in params}

@@ -9,7 +9,7 @@ class SearchRequest:
     """A search as it was asked for; None means: as the search space says.
 
     Attributes:
-        trainer: Name of the recipe.
+        trainer: Name of the recipe; None: that of the run that is resumed.
         space: File of the search space; None: the one that comes with bmtune.
         dataset: Name of the data set.
         trials: Trials in all.
@@ -34,9 +34,11 @@ class SearchRequest:
         pre_cache: Folder of results of pre-training that several runs share; None: one in the run folder.
         wandb: "online" or "offline".
         confirm: "K:S", "auto" or "none".
+        resume: Whether to go on with the run called `name`, or with the newest one.
+        force: Whether, where that run cannot go on as asked, a new one learns from its trials.
     """
 
-    trainer: str
+    trainer: str | None
     space: Path | None = None
     dataset: str | None = None
     trials: int | None = None
@@ -61,3 +63,5 @@ class SearchRequest:
     pre_cache: str | None = None
     wandb: str | None = None
     confirm: str | None = None
+    resume: bool = False
+    force: bool = False

@@ -38,6 +38,18 @@ from bmtune.errors import ConfigError
 from bmtune.errors import DataError
 from bmtune.errors import ResourceError
 from bmtune.errors import RunFolderError
+from bmtune.records import Change
+from bmtune.search.lock import check_unlocked
+from bmtune.search.old_run import MAY_CHANGE
+from bmtune.search.old_run import SEARCH_FILE
+from bmtune.search.old_run import OldRun
+from bmtune.search.old_run import as_it_ran
+from bmtune.search.old_run import differences
+from bmtune.search.old_run import find_run
+from bmtune.search.old_run import look_at
+from bmtune.search.old_run import next_folder
+from bmtune.search.old_run import told
+from bmtune.search.old_run import with_run_settings
 from bmtune.search.request import SearchRequest
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -55,6 +67,7 @@ class ResolvedSearch:
         address: Ray cluster to join, or None.
         data_hash: Hash of the data set's content; empty until `check_data`.
         allow_open_cluster: Whether that cluster may be one that asks nobody for a token.
+        old: The run that this one goes on with, or learns from; None: it has nothing to do with any.
     """
 
     space: SearchSpace
@@ -62,6 +75,12 @@ class ResolvedSearch:
     address: str | None
     data_hash: str = ""
     allow_open_cluster: bool = False
+    old: OldRun | None = None
+
+    @property
+    def resumes(self) -> bool:
+        """Whether the run is there and goes on."""
+        return self.old is not None and self.old.goes_on
 
     @property
     def dataset(self) -> str:
@@ -95,22 +114,98 @@ def resolve(request: SearchRequest) -> ResolvedSearch:
 
 def resolve_options(request: SearchRequest) -> ResolvedSearch:
     """Everything that `resolve` checks without looking at the data: it imports no torch and takes milliseconds."""
-    space = load_space(request.space or default_space_path(request.trainer))
+    _check_words(request)
+    if request.resume:
+        return _resumed(request)
+    space = _space(load_space(request.space or default_space_path(request.trainer or "")), request)
+    folder = request.storage / (request.name or _default_name(space))
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        there = (folder / SEARCH_FILE).exists()
+        raise RunFolderError(
+            f"a run needs a folder of its own, but {folder} holds something already; give another --name or --storage"
+            f"{', or --resume to go on with the run there' if there else ''}"
+        )
+    return ResolvedSearch(space, folder, request.address, allow_open_cluster=request.allow_open_cluster)
+
+
+def _check_words(request: SearchRequest) -> None:
+    """What can be wrong with a request whatever the space is."""
+    if request.trainer is None and not request.resume:
+        raise ConfigError(
+            f"a search needs a trainer, but got none ({COMMAND_LINE}: TRAINER); give one of {', '.join(RECIPES)}, "
+            "or --resume to go on with a run"
+        )
+    if request.force and not request.resume:
+        raise ConfigError(
+            f"--force says what becomes of a run that cannot be resumed, but there is no --resume ({COMMAND_LINE}: "
+            "--force); leave it away"
+        )
+    if request.name is not None:
+        check_name(request.name, f"{COMMAND_LINE}: --name")
+    check_local(str(request.storage), f"{COMMAND_LINE}: --storage")
+
+
+def _space(space: SearchSpace, request: SearchRequest) -> SearchSpace:
+    """A space with every option of the request in it."""
     _check_trainer(request, space)
     space = _with_overrides(_with_run(_with_budget(space, request), request), request)
     gpus = _whole_or_part(space.run.gpus_per_trial)
     space = replace(space, run=space.run.model_copy(update={"gpus_per_trial": gpus}))
     space = _with_pre_seed(space, request)
-    folder = request.storage / (request.name or _default_name(space))
-    if request.name is not None:
-        check_name(request.name, f"{COMMAND_LINE}: --name")
-    check_local(str(request.storage), f"{COMMAND_LINE}: --storage")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunFolderError(
-            f"a run needs a folder of its own, but {folder} holds something already; give another --name or --storage"
-        )
     _check_pre_cache(space)
-    return ResolvedSearch(space, folder, request.address, allow_open_cluster=request.allow_open_cluster)
+    return space
+
+
+def _resumed(request: SearchRequest) -> ResolvedSearch:
+    """The run that is there, with what may change as it was asked for; with `force` a new one, where it cannot go on.
+
+    Raises:
+        ConfigError: Something was asked for that must not change.
+        RunFolderError: There is no such run, or another process writes it.
+    """
+    folder = find_run(request)
+    check_unlocked(folder)
+    before, seen = look_at(folder)
+    space = _space(before if request.space is None else load_space(request.space), request)
+    if request.space is not None:
+        space = as_it_ran(with_run_settings(space, before, request), seen.header)
+    changes = differences(before, space)
+    refused = tuple(change for change in changes if change.key not in MAY_CHANGE)
+    old = OldRun(
+        folder,
+        seen.header.data_hash if seen.header is not None else None,
+        force=request.force,
+        changes=changes,
+        num_started=seen.num_started,
+    )
+    search = ResolvedSearch(space, folder, request.address, allow_open_cluster=request.allow_open_cluster)
+    if refused:
+        return _learning(replace(search, old=old), refused)
+    if space.budget.trials < seen.num_started:
+        raise ConfigError(
+            f"a run that goes on must have at least the trials that it started, but {folder} has started "
+            f"{seen.num_started} and --trials is {space.budget.trials} ({COMMAND_LINE}: --trials); give more"
+        )
+    asked = request.trials is not None or request.time_budget_s is not None
+    more = asked and space.budget.trials > seen.num_started
+    ended = seen.end.reason if seen.end is not None and not more else None
+    return replace(search, old=replace(old, ended=ended))
+
+
+def _learning(search: ResolvedSearch, refused: tuple[Change, ...]) -> ResolvedSearch:
+    """A new run that learns from the old one, which cannot go on with these changes.
+
+    Raises:
+        ConfigError: It was not asked for.
+    """
+    old = search.old
+    assert old is not None, "a run that learns has one to learn from"
+    if not old.force:
+        raise ConfigError(
+            f"a run goes on with the search that it began with, but {old.folder} would change ({told(refused)}); "
+            "leave those options away, or add --force to start a new run that learns from its finished trials"
+        )
+    return replace(search, run_folder=next_folder(old.folder), old=replace(old, goes_on=False, changes=()))
 
 
 def check_data(search: ResolvedSearch) -> ResolvedSearch:
@@ -138,12 +233,23 @@ def check_data(search: ResolvedSearch) -> ResolvedSearch:
                 f"a batch must not be larger than the training split, but {search.dataset} has {rows} training rows "
                 f"and a batch may take {largest} ({space.source}: {key}); lower it to at most {rows}"
             )
-    return replace(search, data_hash=data.content_hash)
+    search = replace(search, data_hash=data.content_hash)
+    before = search.old.data_hash if search.old is not None and search.resumes else None
+    if before is None or before == data.content_hash:
+        return search
+    return _learning(search, (Change(key="data hash", before=before, after=data.content_hash),))
 
 
 def _check_trainer(request: SearchRequest, space: SearchSpace) -> None:
+    if request.trainer is None:
+        return
     if request.trainer not in RECIPES:
         default_space_path(request.trainer)
+    if space.trainer != request.trainer and request.resume and request.space is None:
+        raise ConfigError(
+            f"a run goes on with its trainer, but {space.source} is of {space.trainer!r} and the trainer is "
+            f"{request.trainer!r} ({COMMAND_LINE}: TRAINER); leave it away, or give the --name of another run"
+        )
     if space.trainer != request.trainer:
         raise ConfigError(
             f"the space must be one for the trainer, but {space.source} is for {space.trainer!r} and the trainer is "

@@ -8,7 +8,7 @@ from dataclasses import field
 from dataclasses import replace
 
 import optuna
-from optuna.samplers import RandomSampler
+from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
 from bmtune.config.space_model import Params
@@ -22,11 +22,13 @@ from bmtune.records import PretrainingShared
 from bmtune.records import Record
 from bmtune.records import RunFinished
 from bmtune.records import Rung
+from bmtune.records import RunResumed
 from bmtune.records import RunStarted
 from bmtune.records import TrialFinished
 from bmtune.records import TrialPromoted
 from bmtune.records import TrialRecord
 from bmtune.records import TrialStarted
+from bmtune.records import TrialTaken
 from bmtune.records import merit
 from bmtune.search.halving import Arrival
 from bmtune.search.halving import Decision
@@ -40,8 +42,7 @@ from bmtune.search.halving import halving_mode
 from bmtune.search.halving import next_promotion
 from bmtune.search.halving import rungs
 from bmtune.search.proposals import distributions
-from bmtune.search.proposals import to_label
-from bmtune.search.study_storage import RungStorage
+from bmtune.search.trial_study import TrialStudy
 
 
 @dataclass(frozen=True)
@@ -110,15 +111,7 @@ class SearchState:
         self._promotion: Promotion | None = None
         self._promotion_is_known = True
         self._seen: dict[int, set[tuple[str, int]]] = {}
-        self._storage = RungStorage()
-        self.study = optuna.create_study(
-            storage=self._storage,
-            study_name="bmtune",
-            direction="maximize" if self.objective.mode == "max" else "minimize",
-            # The study only remembers; proposals bring their own sampler.
-            sampler=RandomSampler(),
-        )
-        self._trial_ids: dict[int, int] = {}
+        self._trials = TrialStudy(self.objective.mode)
 
     @classmethod
     def replay(cls, space: SearchSpace, records: Iterable[Record]) -> "SearchState":
@@ -127,6 +120,24 @@ class SearchState:
         for record in records:
             state.apply(record)
         return state
+
+    @property
+    def study(self) -> optuna.Study:
+        """What proposals are made from: trials of other runs, then those of this one in order."""
+        return self._trials.study
+
+    @property
+    def num_taken(self) -> int:
+        """Trials of other runs in the study."""
+        return self._trials.num_taken
+
+    def in_study(self, trial: int) -> FrozenTrial:
+        """A trial of this run as the study has it."""
+        return self._trials.trial(trial)
+
+    def epochs_of(self, trial: int) -> frozenset[tuple[str, int]]:
+        """(phase, epoch) of all recorded epochs of a trial that has not ended."""
+        return frozenset(self._seen.get(trial, ()))
 
     @property
     def num_started(self) -> int:
@@ -191,37 +202,29 @@ class SearchState:
 
     @property
     def best(self) -> FinishedTrial | None:
-        """The winner so far, or None: the best of the trials that ended or are paused."""
-        return next(iter(self.winners()), None)
+        """The winner so far, or None; see `ranked`."""
+        return next(iter(self.ranked()), None)
 
-    def winners(self, *, unfinished: bool = False) -> list[FinishedTrial]:
-        """The trials that may win, best first; see `ranked`.
+    def ranked(self, *, unfinished: bool = False) -> list[FinishedTrial]:
+        """All trials with a value, best first: by merit, then by the value of their best epochs, then by number.
+
+        Trials that have ended can win, and paused ones as if they ended now: a search may be interrupted before that.
 
         Args:
-            unfinished: Whether those that still run may win too: a search that was interrupted takes what there is.
+            unfinished: Whether trials that still run can win too, as if they ended now.
         """
-        trains = self.running.keys() - self.paused.keys()
-        return [trial for trial in self.ranked if unfinished or trial.run.number not in trains]
-
-    @property
-    def ranked(self) -> list[FinishedTrial]:
-        """All trials that were measured and did not fail, best first: by merit, by best value, then by number.
-
-        Those that have not ended count as if they ended now: a search may have been killed.
-        """
-        candidates = [*self.finished.values(), *map(self._ended_now, self.running)]
+        open_ones = self.running if unfinished else self.paused
+        candidates = [*self.finished.values(), *map(self._ended_now, open_ones)]
         sign = -1 if self.objective.mode == "max" else 1
-        return sorted(
-            filter(_is_measured, candidates),
-            key=lambda trial: (-self._merit(trial), sign * _value(trial), trial.run.number),
-        )
+        measured = [trial for trial in candidates if _is_measured(trial)]
+        return sorted(measured, key=lambda trial: (-self._merit(trial), sign * _value(trial), trial.run.number))
 
     def _ended_now(self, number: int) -> FinishedTrial:
         trial, rung = self.running[number], self.paused.get(number)
         end = TrialFinished(
             trial=number,
             status="pruned",
-            reason="it had not ended" if rung is None else f"paused at rung {rung}",
+            reason="still running" if rung is None else f"paused at rung {rung}",
             value=self.value_of(trial),
             best_epoch=trial.best_epoch,
             best_metrics=trial.best_metrics,
@@ -244,9 +247,15 @@ class SearchState:
             self._promotion_is_known = False
         match record:
             case RunStarted():
+                if self.header is not None:
+                    raise ValueError("a run must begin once")
                 self.header = record
             case RunFinished():
                 self.end = record
+            case RunResumed():
+                self.end = None
+            case TrialTaken():
+                self._trials.take(record, distributions(self.space, record.params))
             case Notice():
                 pass
             case _:
@@ -279,31 +288,27 @@ class SearchState:
     def _start(self, record: TrialStarted) -> None:
         if record.trial != self.num_started:
             raise ValueError(f"the next trial must be number {self.num_started}, but got {record.trial}")
+        self._trials.start(record.trial, record.params, distributions(self.space, record.params))
         self.running[record.trial] = RunningTrial(record.trial, record.params, record.seed)
         self._seen[record.trial] = set()
-        # A proposal that TPE made just now has opened its trial in the study already; a replayed one has not.
-        if len(self.study.get_trials(deepcopy=False)) == record.trial:
-            self.study.add_trial(
-                optuna.trial.create_trial(
-                    state=OptunaState.RUNNING,
-                    params={path: to_label(value) for path, value in record.params.items()},
-                    distributions=distributions(self.space, record.params),
-                )
-            )
-        self._trial_ids[record.trial] = self._storage.get_trial_id_from_study_id_trial_number(
-            self._storage.get_study_id_from_name(self.study.study_name), record.trial
-        )
 
     def _epoch(self, record: Epoch) -> None:
         trial = self._trial(record.trial)
+        if (record.phase, record.epoch) in self._seen[record.trial]:
+            raise ValueError(
+                f"an epoch must come once, but {record.phase} {record.epoch} of trial {record.trial} is there"
+            )
         self._seen[record.trial].add((record.phase, record.epoch))
+        if record.budget < trial.budget:
+            # It was lost from the records, and the trial that was trained again is on its way to where it was.
+            return
         self.running[record.trial] = replace(
             trial, budget=record.budget, best_epoch=record.best_epoch, best_metrics=record.best_metrics
         )
         value = record.metrics.get(self.objective.metric)
         # A main epoch is finished by the report that counts it: its own, or that of the retraining it needed.
         if value is not None and record.budget > trial.budget and record.eligible:
-            self._storage.set_trial_intermediate_value(self._trial_ids[record.trial], record.budget, value)
+            self._trials.report(record.trial, record.budget, value)
 
     def _rung(self, record: Rung) -> None:
         trial = self._trial(record.trial)
@@ -316,7 +321,7 @@ class SearchState:
             self.paused[record.trial] = record.rung
         if record.decision in ("pause", "promote"):
             self._promotes = True
-            self._storage.measure(self._trial_ids[record.trial])
+            self._trials.measure(record.trial)
 
     def _promote(self, record: TrialPromoted) -> None:
         trial = self._trial(record.trial)
@@ -330,13 +335,12 @@ class SearchState:
         del self.running[record.trial]
         del self._seen[record.trial]
         self.paused.pop(record.trial, None)
-        self._storage.forget(self._trial_ids[record.trial])
         self.finished[record.trial] = FinishedTrial(trial, record)
         if record.status == "completed" and record.value is not None and math.isfinite(record.value):
-            self.study.tell(record.trial, record.value)
+            self._trials.end(record.trial, OptunaState.COMPLETE, record.value)
         else:
             ended = OptunaState.PRUNED if record.status == "pruned" else OptunaState.FAIL
-            self.study.tell(record.trial, state=ended)
+            self._trials.end(record.trial, ended)
 
 
 def _is_measured(trial: FinishedTrial) -> bool:

@@ -1,9 +1,13 @@
 """The memory of an Optuna study whose trials may pause at a rung and go on later."""
 
 import copy
+import math
 from collections.abc import Container
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
+from optuna.distributions import BaseDistribution
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
@@ -22,6 +26,29 @@ class RungStorage(InMemoryStorage):
         """A memory without studies."""
         super().__init__()
         self._shown: dict[int, FrozenTrial] = {}
+
+    def open_trial(
+        self, study_id: int, params: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]
+    ) -> int:
+        """A running trial with these parameters, as `Study.ask` and its suggestions leave it; returns its id."""
+        trial_id = self.create_new_trial(study_id)
+        for name, distribution in distributions.items():
+            self.set_trial_param(trial_id, name, distribution.to_internal_repr(params[name]), distribution)
+        return trial_id
+
+    def close_trial(self, trial_id: int, state: TrialState, value: float | None) -> None:
+        """Ends a running trial, as `Study.tell` does, without a copy of all that it holds.
+
+        Args:
+            trial_id: The trial.
+            state: How it ended.
+            value: Of a complete trial; a pruned one has its last value as far as that is a number.
+        """
+        trial = self.get_trial(trial_id)
+        if state is TrialState.PRUNED and trial.last_step is not None:
+            last = trial.intermediate_values[trial.last_step]
+            value = None if math.isnan(last) else last
+        self.set_trial_state_values(trial_id, state, None if value is None else [value])
 
     def measure(self, trial_id: int) -> None:
         """From here on shows this running trial pruned, with the values that it has now."""

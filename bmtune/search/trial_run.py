@@ -45,6 +45,11 @@ class _Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
+def checkpoint_path(trial: int, which: Which) -> str:
+    """Where a checkpoint of a trial lies, relative to the run folder."""
+    return f"checkpoints/trial-{trial:05d}/{which}"
+
+
 class Task(_Message):
     """All that a process must know to train a trial."""
 
@@ -65,7 +70,7 @@ class Task(_Message):
 
     def checkpoint_path(self, which: Which) -> str:
         """Where a checkpoint of this trial lies, relative to the run folder."""
-        return f"checkpoints/trial-{self.trial:05d}/{which}"
+        return checkpoint_path(self.trial, which)
 
     def start(self) -> Start:
         """Where the trial begins in this process."""
@@ -151,16 +156,14 @@ class DueReport:
             patience: How a full disk is waited for; None: it is an error, after which this may be called again.
         """
         if patience is None:
-            written = self._write()
+            written = [write() for write in self.writes]
         else:
-            written = patience.wait_for_room(self._write, "checkpoints of trials", Path(self.place))
+            what, place = "checkpoints of trials", Path(self.place)
+            written = [patience.wait_for_room(write, what, place) for write in self.writes]
         checkpoints = tuple(entry for entry in written if entry is not None)
         return TrialReport(
             notices=self.notices, shared=self.shared, epochs=self.epochs, checkpoints=checkpoints, end=self.end
         )
-
-    def _write(self) -> list[CheckpointWritten | None]:
-        return [write() for write in self.writes]
 
 
 class TrialLog:
@@ -185,6 +188,8 @@ class TrialLog:
         self._clock = clock
         self._best_every_s = best_every_s
         self._budget: int = facts.get("budget", 0)
+        # The latest epoch of each phase: whoever goes on from a checkpoint can tell whether the records hold all of it.
+        self._epochs: dict[str, int] = dict(facts.get("epochs", {}))
         self._resumed = TrialReport.model_validate_json(facts["untold"]) if facts.get("untold") else None
         self._untold: list[Epoch] = []
         self._unwritten: list[Write] = []
@@ -232,6 +237,7 @@ class TrialLog:
         now, ended = self._clock(), report.status.ended
         at_rung = report.budget > self._budget and report.budget in self._task.rungs
         self._budget, self._latest = report.budget, report
+        self._epochs[report.phase] = report.epoch
         self._untold.append(_to_record(self._task.trial, report))
         self._epochs_since += 1
         whole = at_rung or ended or self._checkpoint_is_due(now)
@@ -309,6 +315,7 @@ class TrialLog:
         facts = {
             "trial": self._task.trial,
             "budget": self._budget,
+            "epochs": dict(self._epochs),
             "untold": untold.model_dump_json(),
             "training": facts,
         }

@@ -10,17 +10,18 @@ from typing import Any
 import ray.tune
 from ray.tune import CheckpointConfig
 
-from bmtune.records import TrialStarted
 from bmtune.search.adapters import NUMBER
 from bmtune.search.adapters import HalvingScheduler
 from bmtune.search.adapters import RecordSearcher
 from bmtune.search.adapters import SearchStopper
 from bmtune.search.conduct import take_report
 from bmtune.search.fleet import Fleet
+from bmtune.search.going_on import set_aside_unrecorded
 from bmtune.search.interruption import Interruption
 from bmtune.search.lanes import lanes
 from bmtune.search.ledger import Ledger
 from bmtune.search.resolve import ResolvedSearch
+from bmtune.search.state import RunningTrial
 from bmtune.search.trainable import BornTrial
 from bmtune.search.trial_run import Task
 from bmtune.search.trial_run import TrialReport
@@ -47,9 +48,14 @@ def run_trials(
         interruption: Hears the signals that end them early; None: nothing does.
     """
     interruption = interruption or Interruption()
-    searcher = RecordSearcher(ledger, partial(to_config, resolved, ledger), concurrent)
+    searcher = RecordSearcher(ledger, partial(_hand_out, resolved, ledger), concurrent)
     stopper = SearchStopper(ledger)
     stopper.listen_to(interruption)
+    if ledger.state.is_over:
+        # All that was left of a run that goes on is its end.
+        if fleet is not None:
+            fleet.close()
+        return stopper
     placed = nullcontext() if fleet is None else lanes(fleet, partial(_take_late, ledger), ledger.tell)
     # Tune pickles its own bookkeeping: it goes to a folder that nobody reads and that is removed.
     with placed, tempfile.TemporaryDirectory(prefix="bmtune-tune-") as storage, interruption.deferred():
@@ -87,12 +93,17 @@ def _directory_name(trial: Any) -> str:
     return f"trial-{trial.config[NUMBER]:05d}"
 
 
-def to_config(resolved: ResolvedSearch, ledger: Ledger, started: TrialStarted) -> dict[str, Any]:
+def _hand_out(resolved: ResolvedSearch, ledger: Ledger, trial: RunningTrial) -> dict[str, Any]:
+    set_aside_unrecorded(ledger, resolved.run_folder, trial)
+    return to_config(resolved, ledger, trial)
+
+
+def to_config(resolved: ResolvedSearch, ledger: Ledger, trial: RunningTrial) -> dict[str, Any]:
     """The Tune configuration of a trial; its task is one text, which Tune copies without looking inside."""
     run = resolved.space.run
     task = Task(
-        trial=started.trial,
-        config=trial_config(ledger.state, started.params, started.seed),
+        trial=trial.number,
+        config=trial_config(ledger.state, trial.params, trial.seed),
         run_folder=str(resolved.run_folder.resolve()),
         rungs=tuple(ledger.state.arrivals) if run.scheduler == "asha" else (),
         report_every_s=run.report_every_s,
@@ -102,7 +113,7 @@ def to_config(resolved: ResolvedSearch, ledger: Ledger, started: TrialStarted) -
         pre_cache=None if resolved.pre_cache is None else str(resolved.pre_cache.resolve()),
     )
     return {
-        NUMBER: started.trial,
+        NUMBER: trial.number,
         "task": task.model_dump_json(),
         "cpus_per_trial": run.cpus_per_trial,
         "gpus_per_trial": run.gpus_per_trial,

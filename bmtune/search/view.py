@@ -3,6 +3,7 @@
 import copy
 import queue
 import threading
+from collections.abc import Collection
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,9 @@ from bmtune.search.state import SearchState
 
 STUDY_FILE = "study.db"
 
+NUMBER = "trial"
+"""The attribute of a trial in the file that holds our number of it."""
+
 MOST_STEPS = 10
 """Values of a trial that the file holds. Optuna takes a millisecond for each, of the process that drives the search:
 25 of each of 256 trials took it as long as all else. The records hold all."""
@@ -32,7 +36,7 @@ class StudyView:
     """
 
     def __init__(self, path: Path, state: SearchState, patience: Patience) -> None:
-        """Starts writing; a file that is there already is written anew, with all that `state` knows.
+        """Starts writing; first, where the run goes on, what `path` lacks of the trials that have ended.
 
         Args:
             path: The file.
@@ -44,7 +48,7 @@ class StudyView:
         self._state = state
         self._facts = _facts(state)
         self._patience = patience
-        self._trials = [trial for trial in state.study.get_trials(deepcopy=False) if trial.number in state.finished]
+        self._trials = ended_trials(state)
         self._waiting: queue.SimpleQueue[FrozenTrial | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="study-view", daemon=True)
         self._thread.start()
@@ -52,7 +56,7 @@ class StudyView:
     def on_record(self, record: Record) -> None:
         """Passes a trial on when it has ended."""
         if isinstance(record, TrialFinished):
-            self._waiting.put(self._state.study.get_trials(deepcopy=False)[record.trial])
+            self._waiting.put(_numbered(self._state, record.trial))
 
     def close(self, within_s: float | None = None) -> None:
         """Returns when everything is written, or `problem` says why not; the search itself is not concerned.
@@ -89,23 +93,81 @@ class _StudyFile:
         self._facts = facts
         self._study: optuna.Study | None = None
         self._held = 0
+        self._known: Collection[object] = ()
+        self._is_new = True
 
     def hold(self, trials: Sequence[FrozenTrial]) -> None:
         """Returns when the file holds all of these."""
         study, self._study = self._study, None
         if study is None:
-            self._path.unlink(missing_ok=True)
+            study = self._opened()
             self._held = 0
-            study = _create(self._path, self._state, self._facts)
-        study.add_trials([_shown(trial) for trial in trials[self._held :]])
+        study.add_trials([_shown(trial) for trial in trials[self._held :] if _mark(trial) not in self._known])
         self._study, self._held = study, len(trials)
+
+    def _opened(self) -> optuna.Study:
+        """The file as it is, the first time; then a new one."""
+        if self._is_new:
+            self._is_new = False
+            study, self._known = _open(self._path, self._state, self._facts)
+            return study
+        self._path.unlink(missing_ok=True)
+        self._known = ()
+        return _create(self._path, self._state, self._facts)
 
 
 def rebuild(path: Path, state: SearchState) -> None:
     """Writes the file anew from a state, for instance from replayed records."""
     path.unlink(missing_ok=True)
     study = _create(path, state, _facts(state))
-    study.add_trials([_shown(trial) for trial in state.study.get_trials(deepcopy=False) if trial.state.is_finished()])
+    study.add_trials([_shown(trial) for trial in ended_trials(state)])
+
+
+def ended_trials(state: SearchState) -> list[FrozenTrial]:
+    """What the file holds: the trials of other runs that proposals learn from, and our own in order of their ends."""
+    taken = state.study.get_trials(deepcopy=False)[: state.num_taken]
+    return [*taken, *(_numbered(state, number) for number in state.finished)]
+
+
+def _numbered(state: SearchState, number: int) -> FrozenTrial:
+    """A trial of ours that bears its number: the file counts trials in order of their ends."""
+    trial = copy.copy(state.in_study(number))
+    trial.user_attrs = {**trial.user_attrs, NUMBER: number}
+    return trial
+
+
+def _mark(trial: FrozenTrial) -> tuple[object, object]:
+    """What tells a trial of the file from all others."""
+    return trial.user_attrs.get(NUMBER), trial.user_attrs.get("from")
+
+
+def read_marks(path: Path) -> list[tuple[object, object]] | None:
+    """(our number, or the run and number of a trial of another run) of every trial of the file.
+
+    Returns:
+        None where the file is no study of ours in which every trial has ended: it is to be written anew.
+    """
+    if not path.exists():
+        return None
+    # Imported here: it takes a second.
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        trials = optuna.load_study(study_name=None, storage=RDBStorage(f"sqlite:///{path}")).get_trials(deepcopy=False)
+    except (SQLAlchemyError, KeyError, ValueError, RuntimeError):
+        return None
+    marks = [_mark(trial) for trial in trials]
+    sound = all(trial.state.is_finished() for trial in trials) and (None, None) not in marks
+    return marks if sound and len(set(marks)) == len(marks) else None
+
+
+def _open(path: Path, state: SearchState, facts: dict[str, str]) -> tuple[optuna.Study, Collection[object]]:
+    """The study in the file, and what it holds already."""
+    marks = read_marks(path)
+    if marks is None:
+        path.unlink(missing_ok=True)
+        return _create(path, state, facts), ()
+    return optuna.load_study(study_name=None, storage=RDBStorage(f"sqlite:///{path}")), set(marks)
 
 
 def _shown(trial: FrozenTrial) -> FrozenTrial:

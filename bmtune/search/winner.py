@@ -64,7 +64,7 @@ def keep_winner(
         What was written; None where no trial could be measured, and then nothing is.
     """
     state = ledger.state
-    for trial in state.winners(unfinished=unfinished):
+    for trial in state.ranked(unfinished=unfinished):
         if "best" not in trial.run.checkpoints:
             continue
         try:

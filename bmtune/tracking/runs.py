@@ -73,6 +73,7 @@ class _Trial:
     main_phase: str = ""
     passed: int = 0
     stopped: bool = False
+    ended: bool = False
     whole: bool = False
     value: float | None = None
     failed: bool = False
@@ -88,7 +89,7 @@ class TrialRuns:
         folder: The run folder, where pictures lie.
         service: W&B.
         sent: Trials that W&B has had whole before; they are passed over.
-        on_sent: Called with the number of each trial that W&B now has.
+        on_sent: Called with the number of each trial that W&B now has whole: one that had not ended may go on.
     """
 
     def __init__(self, folder: Path, service: Service, sent: frozenset[int], on_sent: Callable[[int], None]) -> None:
@@ -123,6 +124,8 @@ class TrialRuns:
                 self._finish_trial(record)
             case RunFinished():
                 self._finish_search(record)
+        # One that was resumed after its end goes on.
+        self.ended = isinstance(record, RunFinished)
 
     def close(self) -> None:
         """Finishes every run that is still open."""
@@ -193,6 +196,7 @@ class TrialRuns:
         ended = {"status": record.status, "reason": record.reason, "value": record.value}
         times = epoch_times(trial.epochs, trial.seconds)
         trial.run.summary.update({**times, **best, "best/epoch": record.best_epoch, **ended})
+        trial.ended = True
         trial.value, trial.failed, trial.whole = record.value, record.status == "failed", record.status == "completed"
         if not self._is_champion(trial):
             self._close(record.trial)
@@ -217,11 +221,11 @@ class TrialRuns:
         winner = self._open.get(record.best) if record.best is not None else None
         if winner is not None:
             winner.run.summary.update({**test_values(winner.main_phase, record.test_metrics or {}), "winner": True})
-        self.ended = True
 
     def _close(self, number: int) -> None:
         trial = self._open.pop(number)
         if self._champion == number:
             self._champion = None
         self._service.finish(trial.run, 1 if trial.failed else 0)
-        self._on_sent(number)
+        if trial.ended:
+            self._on_sent(number)

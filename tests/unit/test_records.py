@@ -125,7 +125,7 @@ def test_a_line_that_is_no_record_names_the_line(path: Path) -> None:
 
 
 def test_another_version_is_named(path: Path) -> None:
-    path.write_bytes(to_line(HEADER).replace(b'"version":2', b'"version":7'))
+    path.write_bytes(to_line(HEADER).replace(b'"version":3', b'"version":7'))
     with pytest.raises(FormatError, match="bmtune.records version 7"):
         read_records(path)
 
@@ -138,7 +138,7 @@ def test_the_version_before_pauses_and_shared_pretraining_is_read(path: Path) ->
 
 def test_a_file_that_begins_with_another_record_is_refused(path: Path) -> None:
     path.write_bytes(to_line(EPOCH))
-    with pytest.raises(FormatError, match="bmtune.records version 1 or 2"):
+    with pytest.raises(FormatError, match="bmtune.records version 1 or 2 or 3"):
         read_records(path)
 
 

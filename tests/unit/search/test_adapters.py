@@ -13,9 +13,9 @@ from bmtune.checkpoints import write_checkpoint
 from bmtune.config.space import SearchSpace
 from bmtune.records import Epoch
 from bmtune.records import Notice
-from bmtune.records import TrialStarted
 from bmtune.records import read_records
 from bmtune.search.ledger import Ledger
+from bmtune.search.state import RunningTrial
 from bmtune.search.trial_run import Task
 from bmtune.search.trial_run import TrialEnd
 from bmtune.search.trial_run import TrialReport
@@ -30,8 +30,8 @@ def ledger(make_space: Callable[..., SearchSpace], open_ledger: OpenLedger) -> L
     return open_ledger(make_space(("trials: 8", "trials: 4"), ("budget:", "run: {time_budget_s: 60}\nbudget:")))
 
 
-def to_config(started: TrialStarted) -> dict[str, Any]:
-    return {"trial": started.trial}
+def to_config(trial: RunningTrial) -> dict[str, Any]:
+    return {"trial": trial.number}
 
 
 def test_the_searcher_proposes_until_the_budget_is_used(ledger: Ledger, tmp_path: Any) -> None:
@@ -237,6 +237,8 @@ def test_a_trial_that_tune_gives_up_since_it_lost_a_process_that_it_was_about_to
 
     searcher = RecordSearcher(ledger, to_config, 1)
     scheduler = HalvingScheduler(ledger, 1, searcher.hand_out_again)
+    # It runs already when this searcher begins, so it is handed out first.
+    assert searcher.suggest("a") == {"trial": 0}
     assert searcher.suggest("b") is None
     # Tune tells it of the process, and then of the call that was to reset it, which makes it give the trial up.
     scheduler.on_trial_error(None, lost(task, 1))

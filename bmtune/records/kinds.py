@@ -1,42 +1,23 @@
-"""Records: the immutable lines that a search leaves behind, and the only state that it has.
+"""The kinds of records, and what follows from them alone."""
 
-A records file holds one JSON object a line, each with a CRC-32 of its own text, and begins with a
-`RunStarted`. One process writes it and only ever appends; a last line that was cut off in the middle is dropped on
-reading, and damage anywhere else is an error that names the line.
-"""
-
-import json
 import math
-import re
-import time
-import zlib
-from collections.abc import Callable
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 from pathlib import PurePath
-from types import TracebackType
 from typing import Annotated
 from typing import Literal
 from typing import Protocol
-from typing import Self
 
 from pydantic import AfterValidator
 from pydantic import BaseModel
 from pydantic import ConfigDict
 from pydantic import Field
 from pydantic import JsonValue
-from pydantic import TypeAdapter
-from pydantic import ValidationError
-
-from bmtune.disk_space import Patience
-from bmtune.errors import FormatError
-from bmtune.line_file import LineFile
 
 FORMAT = "bmtune.records"
-VERSION = 2
-READABLE = (1, 2)
-"""Versions that this release reads: the first knew no notices, no shared pre-training and no trial that pauses."""
+VERSION = 3
+READABLE = (1, 2, 3)
+"""Versions that this release reads: the first knew no notices, no shared pre-training and no trial that pauses, the
+second no run that was resumed and none that learns from another one."""
 
 Metrics = dict[str, float]
 """Measured values by metric name."""
@@ -74,7 +55,7 @@ class RunStarted(_Line):
 
     kind: Literal["run_started"] = "run_started"
     format: Literal["bmtune.records"] = "bmtune.records"
-    version: Literal[1, 2] = 2
+    version: Literal[1, 2, 3] = 3
     run: str
     trainer: str
     dataset: str
@@ -90,6 +71,42 @@ class RunStarted(_Line):
     """Version of the package that wrote the file."""
     time: float
     """Seconds since 1970."""
+
+
+class Change(_Line):
+    """A setting that is another one from here on."""
+
+    key: str
+    """Its dotted path in `search.yaml`."""
+    before: JsonValue
+    after: JsonValue
+
+
+class RunResumed(_Line):
+    """The run goes on, after it was interrupted or had ended."""
+
+    kind: Literal["run_resumed"] = "run_resumed"
+    trials: int
+    """Trials that the search may start from here on."""
+    changes: tuple[Change, ...] = ()
+    bmtune: str
+    """Version of the package that goes on."""
+    time: float
+
+
+class TrialTaken(_Line):
+    """A trial of another run, from which the proposals of this one learn; it is none of this run's trials."""
+
+    kind: Literal["trial_taken"] = "trial_taken"
+    from_run: str
+    from_trial: int = Field(ge=0)
+    params: dict[str, JsonValue]
+    """Its values of what is searched here, by dotted path."""
+    status: Literal["completed", "pruned"]
+    value: float
+    """The objective of this run at its best epoch."""
+    values: dict[int, float]
+    """The objective by epochs of the main phase."""
 
 
 class Notice(_Line):
@@ -235,9 +252,7 @@ def merit(*, passed: int, held: bool, whole: bool, promotes: bool) -> float:
 
 
 TrialRecord = TrialStarted | PretrainingShared | Epoch | Rung | TrialPromoted | CheckpointWritten | TrialFinished
-Record = RunStarted | Notice | TrialRecord | RunFinished
-_FRAME = re.compile(rb'\{"crc":"([0-9a-f]{8})","record":(.*)\}', re.DOTALL)
-_RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
+Record = RunStarted | RunResumed | TrialTaken | Notice | TrialRecord | RunFinished
 
 
 class Listener(Protocol):
@@ -247,148 +262,8 @@ class Listener(Protocol):
         """Called once for each record, in order, after it was handed to the file."""
 
 
-def to_line(record: BaseModel) -> bytes:
-    """The line of one record, of whatever kind: `{"crc": "89abcdef", "record": {...}}` and a newline."""
-    body = record.model_dump_json().encode()
-    return b'{"crc":"%08x","record":%s}\n' % (zlib.crc32(body), body)
+class RunListener(Listener, Protocol):
+    """A listener that may join a run which goes on."""
 
-
-def from_line(line: bytes) -> Record:
-    """Raises ValueError for a line that is not what `to_line` wrote."""
-    return _RECORD.validate_json(body_of(line))
-
-
-def body_of(line: bytes) -> bytes:
-    """The JSON of the record in a line; raises ValueError for one that is not what `to_line` wrote."""
-    framed = _FRAME.fullmatch(line)
-    if framed is None:
-        raise ValueError("it is not a record")
-    checksum, body = framed.groups()
-    if int(checksum, 16) != zlib.crc32(body):
-        raise ValueError("its checksum does not match")
-    return bytes(body)
-
-
-@dataclass(frozen=True)
-class RecordsRead:
-    """What `read_records` found.
-
-    Attributes:
-        records: Every whole record, in order.
-        size: Bytes that they take in the file; whatever follows is a torn tail.
-        notice: One sentence about a torn tail that was dropped, or None.
-    """
-
-    records: tuple[Record, ...]
-    size: int
-    notice: str | None
-
-
-def read_records(path: Path) -> RecordsRead:
-    """Reads a records file.
-
-    Raises:
-        FormatError: The file is missing, of another format or version, or damaged before its last line.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise FormatError(f"a run must have a readable records file, but {path} is not: {error.strerror}") from error
-    records: list[Record] = []
-    size = 0
-    for number, line in _whole_lines(content):
-        if number == 1:
-            _check_format(line, path)
-        try:
-            records.append(from_line(line))
-        except ValidationError as error:
-            raise FormatError(_damage(path, number, error.errors()[0]["msg"])) from error
-        except ValueError as error:
-            raise FormatError(_damage(path, number, str(error))) from error
-        size += len(line) + 1
-    torn = len(content) - size
-    notice = f"{path}: the last line was cut off after {torn} bytes and is left out" if torn else None
-    return RecordsRead(tuple(records), size, notice)
-
-
-def _whole_lines(content: bytes) -> Iterator[tuple[int, bytes]]:
-    """Numbered lines (from 1) that end in a newline, without it."""
-    return enumerate(content.split(b"\n")[:-1], start=1)
-
-
-def _damage(path: Path, number: int, reason: str) -> str:
-    return (
-        f"every line of a records file must be whole, but line {number} of {path} is damaged ({reason}); "
-        "restore the file from a copy"
-    )
-
-
-def _check_format(line: bytes, path: Path) -> None:
-    try:
-        record = json.loads(line)["record"]
-        name, version = record.get("format"), record.get("version")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise FormatError(_damage(path, 1, "it is not a record")) from error
-    if name != FORMAT or version not in READABLE:
-        raise FormatError(
-            f"records must have the format {FORMAT} version {' or '.join(map(str, READABLE))}, "
-            f"but {path} has {name} version {version}; "
-            "read it with the version of bmtune that wrote it"
-        )
-
-
-class RecordWriter:
-    """Appends records to a file; one writer a file.
-
-    Every record is handed to the operating system as soon as it is written and reaches the disk at most
-    `sync_every_s` seconds later, or at once after `sync`.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        sync_every_s: float = 1.0,
-        clock: Callable[[], float] = time.monotonic,
-        patience: Patience | None = None,
-    ) -> None:
-        """Opens `path` for appending; a torn tail must have been cut off before.
-
-        Args:
-            path: The file.
-            sync_every_s: Most seconds until a record is on the disk.
-            clock: Seconds that never run backwards.
-            patience: How a full disk is waited for; None: it is an error.
-        """
-        self._file = LineFile(path, patience)
-        self._sync_every_s = sync_every_s
-        self._clock = clock
-        self._synced = clock()
-
-    def write(self, record: BaseModel) -> None:
-        """Appends one record.
-
-        Raises:
-            OSError: The disk refuses, or is full and nobody waits; the file is as it was.
-        """
-        self._file.append(to_line(record))
-        if self._clock() - self._synced >= self._sync_every_s:
-            self.sync()
-
-    def sync(self) -> None:
-        """Returns when everything written so far is on the disk."""
-        self._file.sync()
-        self._synced = self._clock()
-
-    def close(self) -> None:
-        """Syncs and closes the file."""
-        self._file.close()
-
-    def __enter__(self) -> Self:
-        """The writer itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Closes the file."""
-        self.close()
+    def catch_up(self, records: Sequence[Record]) -> None:
+        """Takes in what was recorded before, in order and before any other record: it counts, and is no news."""

@@ -1,0 +1,88 @@
+"""Records: the immutable lines that a search leaves behind, and the only state that it has.
+
+A records file holds one JSON object a line, each with a CRC-32 of its own text, and begins with a
+`RunStarted`. One process writes it and only ever appends; a last line that was cut off in the middle is dropped on
+reading, and damage anywhere else is an error that names the line.
+"""
+
+from bmtune.records.file import Damage
+from bmtune.records.file import Glance
+from bmtune.records.file import LinesRead
+from bmtune.records.file import RecordsRead
+from bmtune.records.file import RecordWriter
+from bmtune.records.file import body_of
+from bmtune.records.file import cut
+from bmtune.records.file import damaged
+from bmtune.records.file import from_line
+from bmtune.records.file import glance
+from bmtune.records.file import read_lines
+from bmtune.records.file import read_records
+from bmtune.records.file import rewrite
+from bmtune.records.file import to_line
+from bmtune.records.kinds import FORMAT
+from bmtune.records.kinds import READABLE
+from bmtune.records.kinds import VERSION
+from bmtune.records.kinds import Change
+from bmtune.records.kinds import CheckpointWritten
+from bmtune.records.kinds import Epoch
+from bmtune.records.kinds import Listener
+from bmtune.records.kinds import Metrics
+from bmtune.records.kinds import Notice
+from bmtune.records.kinds import Objective
+from bmtune.records.kinds import PretrainingShared
+from bmtune.records.kinds import Record
+from bmtune.records.kinds import RunFinished
+from bmtune.records.kinds import Rung
+from bmtune.records.kinds import RunListener
+from bmtune.records.kinds import RunResumed
+from bmtune.records.kinds import RunStarted
+from bmtune.records.kinds import Status
+from bmtune.records.kinds import TrialFinished
+from bmtune.records.kinds import TrialPromoted
+from bmtune.records.kinds import TrialRecord
+from bmtune.records.kinds import TrialStarted
+from bmtune.records.kinds import TrialTaken
+from bmtune.records.kinds import inner_path
+from bmtune.records.kinds import merit
+
+__all__ = [
+    "FORMAT",
+    "READABLE",
+    "VERSION",
+    "Change",
+    "CheckpointWritten",
+    "Damage",
+    "Epoch",
+    "Glance",
+    "LinesRead",
+    "Listener",
+    "Metrics",
+    "Notice",
+    "Objective",
+    "PretrainingShared",
+    "Record",
+    "RecordWriter",
+    "RecordsRead",
+    "RunFinished",
+    "RunListener",
+    "RunResumed",
+    "RunStarted",
+    "Rung",
+    "Status",
+    "TrialFinished",
+    "TrialPromoted",
+    "TrialRecord",
+    "TrialStarted",
+    "TrialTaken",
+    "body_of",
+    "cut",
+    "damaged",
+    "from_line",
+    "glance",
+    "inner_path",
+    "merit",
+    "read_lines",
+    "read_records",
+    "rewrite",
+    "to_line",
+]
