@@ -60,7 +60,9 @@ def run(request: SearchRequest) -> int:
     except StoppedBySignalError as error:
         return _interrupted(error.signal, error.advice)
     _print_outcome(outcome)
-    return 0 if outcome.signal is None else _interrupted(outcome.signal, outcome.advice)
+    if not outcome.interrupted:
+        return 0
+    return _interrupted(outcome.signal or signal.SIGINT, outcome.advice)
 
 
 def _interrupted(number: int, advice: str | None) -> int:

@@ -17,6 +17,7 @@ class ConfirmationProgress:
         epochs: Main-phase epochs so far, those of earlier attempts too.
         budget: Most main-phase epochs of all trainings.
         latest: The training that has just ended; None where this only tells of epochs.
+        notice: What the user should know now, or None.
     """
 
     metric: str
@@ -25,6 +26,7 @@ class ConfirmationProgress:
     epochs: int
     budget: int
     latest: TrainingEnded | None = None
+    notice: str | None = None
 
 
 class Follower(Protocol):

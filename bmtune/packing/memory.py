@@ -105,11 +105,19 @@ def _left_in_group() -> int | None:
     return max(0, round((1 - RESERVE) * int(most)) - taken)
 
 
+_BY_WORD = "DefaultCPUAllocator"
+
+
 def ran_out(error: BaseException) -> bool:
     """Whether an exception says that memory ran out; the allocator of the CPU says so in words only."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    return isinstance(error, RuntimeError) and _BY_WORD in str(error)
+
+
+def names_memory(text: str) -> bool:
+    """Whether the text of an exception, with its type, is that of one for which `ran_out` holds."""
+    return re.match(r"(\w+\.)*(MemoryError|OutOfMemoryError)\b", text) is not None or _BY_WORD in text
 
 
 def asked_bytes(error: BaseException) -> int:

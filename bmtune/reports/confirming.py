@@ -12,16 +12,20 @@ from rich.progress import Progress
 from rich.progress import TextColumn
 from rich.progress import TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from bmtune.config.best import ConfirmationEntry
 from bmtune.config.best import IntervalEntry
 from bmtune.confirmation.progress import ConfirmationProgress
+from bmtune.redaction import one_line
 from bmtune.reports.wording import duration
 from bmtune.reports.wording import number
 
 
 def describe_training(progress: ConfirmationProgress) -> str | None:
-    """The training that has just ended, in a line: `3/20: trial 17, seed 815: fid 1.3e-04 at epoch 80`."""
+    """The training that has just ended, in a line: `3/20: trial 17, seed 815: fid 1.3e-04 at epoch 80`; or a notice."""
+    if progress.notice is not None:
+        return f"note: {progress.notice}"
     end = progress.latest
     if end is None:
         return None
@@ -53,7 +57,7 @@ class ConfirmationLines:
             self._say(text)
 
     def _say(self, text: str) -> None:
-        self._write(f"[{duration(self._clock() - self._began):>8}] {text}")
+        self._write(f"[{duration(self._clock() - self._began):>8}] {one_line(text)}")
 
     def __enter__(self) -> Self:
         """Says what happens until the first training has ended."""
@@ -87,6 +91,9 @@ class ConfirmationBar:
     def on_confirming(self, progress: ConfirmationProgress) -> None:
         """Moves the bar."""
         latest = describe_training(progress)
+        if progress.notice is not None:
+            self._progress.console.print(Text(one_line(progress.notice)))
+            return
         self._latest = self._latest if latest is None else latest.partition(": ")[2]
         self._progress.update(
             self._task,

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bmtune.confirmation.progress import ConfirmationProgress
+from bmtune.records import Notice
 from bmtune.records import Record
 from bmtune.redaction import one_line
 from bmtune.reports.confirming import describe_epochs
@@ -85,6 +86,8 @@ class LiveProgress:
         """Remembers how far the confirmation is; nothing is drawn."""
         with self._lock:
             self._confirming = progress
+            if progress.notice is not None:
+                self._progress.on_record(Notice(text=progress.notice))
 
     def __enter__(self) -> Self:
         """Begins to draw."""

@@ -1,5 +1,6 @@
 """Thin adapters between Ray Tune and the conduct of a search; they decide nothing themselves."""
 
+import re
 import time
 from collections import deque
 from collections.abc import Callable
@@ -14,7 +15,9 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
+from bmtune.packing import names_memory
 from bmtune.records import Notice
+from bmtune.redaction import redacted
 from bmtune.search.conduct import ALIKE_LIMIT
 from bmtune.search.conduct import begin_trial
 from bmtune.search.conduct import end_trial
@@ -29,6 +32,8 @@ from bmtune.search.trainable import REPORT
 from bmtune.search.trial_run import Task
 from bmtune.search.trial_run import TrialReport
 from bmtune.search.trial_start import epoch_to_go_on_from
+
+_COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 NUMBER = "trial"
 """Key of a Tune configuration that holds the number of our trial."""
@@ -159,8 +164,9 @@ class HalvingScheduler(FIFOScheduler):
         loss = self._losses.take(number, int(trial.num_failures), resetting=trial.status == Trial.PENDING)
         if loss.too_many:
             error = _last_error(trial)
-            text = error.split("\n")[0] or "no reason is known"
-            end_trial(self._ledger, number, "failed", f"its process was lost: {text}", error=error)
+            text = redacted(_said_by(error))
+            reason = text if names_memory(text) else f"its process was lost: {text or 'no reason is known'}"
+            end_trial(self._ledger, number, "failed", reason, error=redacted(error))
             return
         if loss.is_new:
             self._ledger.record(Notice(text=_retry(trial, loss.count)))
@@ -175,7 +181,16 @@ def _retry(trial: Trial, count: str) -> str:
     task = Task.model_validate_json(trial.config["task"])
     epoch = epoch_to_go_on_from(Path(task.run_folder, task.checkpoint_path("last")))
     where = "an older checkpoint" if epoch is None else f"epoch {epoch}"
-    return f"trial {task.trial} lost its process and goes on from {where} ({count})"
+    what = "ran out of memory" if names_memory(_said_by(_last_error(trial))) else "lost its process"
+    return f"trial {task.trial} {what} and goes on from {where} ({count})"
+
+
+def _said_by(error: str) -> str:
+    """The line that says what happened: the last one of a traceback, or the first one of another text."""
+    lines = [line for line in _COLOR.sub("", error).splitlines() if line.strip()]
+    if not lines:
+        return ""
+    return lines[-1].strip() if lines[0].startswith("ray::") else lines[0].strip()
 
 
 def _last_error(trial: Trial) -> str:

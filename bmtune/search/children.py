@@ -1,5 +1,6 @@
 """The processes below this one, and their end where nobody else is left to see to it."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -72,6 +73,8 @@ def end_children(
         list_processes: Lists processes.
         spared: Part of the command line of those that end by themselves.
     """
+    # Ray's threads would report at length that what they started has ended.
+    logging.getLogger("ray").setLevel(logging.CRITICAL + 1)
     until = time.monotonic() + PATIENCE_S
     ours = set(seen)
     while time.monotonic() < until:

@@ -27,6 +27,7 @@ from bmtune.confirmation.records import TrainingEnded
 from bmtune.confirmation.records import read_confirmation
 from bmtune.confirmation.verdict import Measured
 from bmtune.confirmation.verdict import judge
+from bmtune.disk_space import Patience
 from bmtune.errors import FormatError
 from bmtune.errors import SearchStoppedError
 from bmtune.records import Metrics
@@ -99,7 +100,7 @@ class _Confirmation:
         path = self._run.folder / FILE
         if path.is_file() and path.stat().st_size:
             self._ended = self._read(path)
-        self._writer = self._stack.enter_context(RecordWriter(path))
+        self._writer = self._stack.enter_context(RecordWriter(path, patience=Patience(self._say)))
         if not path.stat().st_size:
             self._writer.write(self._header())
         return self
@@ -121,7 +122,7 @@ class _Confirmation:
         try:
             self._tell()
             objective = self._run.state.objective
-            training = PairTraining(fleet, objective, settings.max_failures, self._end, self._advance)
+            training = PairTraining(fleet, objective, settings.max_failures, self._end, self._advance, say=self._say)
             training.train({pair: self._task(pair) for pair in missing})
         finally:
             fleet.close()
@@ -207,12 +208,16 @@ class _Confirmation:
         self._epochs += epochs
         self._tell()
 
-    def _tell(self, latest: TrainingEnded | None = None) -> None:
+    def _say(self, text: str) -> None:
+        self._tell(notice=text)
+
+    def _tell(self, latest: TrainingEnded | None = None, notice: str | None = None) -> None:
         pairs = [(trial.number, seed) for seed in self._seeds for trial in self._choice.trials]
         done = sum(pair in self._ended.trainings for pair in pairs)
         budget = self._total * self._run.header.max_epochs
         metric = self._run.state.objective.metric
-        self._follower.on_confirming(ConfirmationProgress(metric, done, self._total, self._epochs, budget, latest))
+        progress = ConfirmationProgress(metric, done, self._total, self._epochs, budget, latest, notice)
+        self._follower.on_confirming(progress)
 
     def _test(self, pair: Pair) -> Metrics:
         """The metrics of a model on its test rows, which are looked at once."""

@@ -67,6 +67,8 @@ class PairTraining:
         max_failures: int,
         ended: Callable[[TrainingEnded], None],
         advanced: Callable[[int], None],
+        *,
+        say: Callable[[str], None],
     ) -> None:
         """A confirmation before its first training.
 
@@ -76,12 +78,14 @@ class PairTraining:
             max_failures: How often a training goes on after its process was lost.
             ended: Takes the end of each training.
             advanced: Hears of main-phase epochs, by their number.
+            say: Takes what a host says to the user.
         """
         self._fleet = fleet
         self._objective = objective
         self._max_failures = max_failures
         self._ended = ended
         self._advanced = advanced
+        self._say = say
         self._waiting: deque[_Course] = deque()
         self._placed: dict[int, _Course] = {}
 
@@ -91,8 +95,9 @@ class PairTraining:
         while self._waiting or self._placed:
             self._place()
             for heard in self._fleet.hear(HEAR_S):
-                # A host says that it waits for room on a full disk; the follower only takes numbers, which stand still.
-                if not isinstance(heard, Said):
+                if isinstance(heard, Said):
+                    self._say(heard.text)
+                else:
                     self._take(heard)
 
     def _place(self) -> None:

@@ -106,7 +106,7 @@ def run_search(
         run = run or stack.enter_context(open_run(resolved, patience))
         outcome, stopper = _recorded(_Opened(resolved, run, patience, heard), listener, placement, backend)
         run.writer.close()
-        outcome = afterwards(outcome)
+        outcome = replace(afterwards(outcome), signal=heard.signal)
     if stopper.failure is not None:
         raise SearchStoppedError(
             f"a search must have trials that can be trained, but {stopper.reason}; "

@@ -33,7 +33,7 @@ MOST_FAILED_STARTS = 3
 
 
 class Lost(NamedTuple):
-    """A lane went down with its host.
+    """A lane went down, mostly with its host.
 
     Attributes:
         lane: Its number.
@@ -170,12 +170,12 @@ class Fleet:
             if isinstance(heard, Said):
                 yield heard
                 continue
-            if heard.lane == berth.on_trial and (heard.trained or heard.stopped):
+            if heard.lane == berth.on_trial and (heard.trained or heard.stopped or heard.lost is not None):
                 berth.on_trial = None
-            if heard.stopped:
+            if heard.stopped or heard.lost is not None:
                 berth.lanes.discard(heard.lane)
                 berth.leaving.discard(heard.lane)
-            yield heard
+            yield heard if heard.lost is None else Lost(heard.lane, RayActorError(error_msg=heard.lost), blamed=True)
 
     def _ask(self, berth: _Berth) -> None:
         berth.answer = berth.actor.hear.remote(dict(berth.confirmed), PATIENCE_S)

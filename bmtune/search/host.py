@@ -40,6 +40,7 @@ class Heard(NamedTuple):
         waits: Whether the lane trains on only when it is told to.
         trained: Whether it has trained here.
         stopped: Whether the lane was given back.
+        lost: Why the lane is no more, though its trial may go on; or None.
     """
 
     lane: int
@@ -47,6 +48,7 @@ class Heard(NamedTuple):
     waits: bool
     trained: bool
     stopped: bool
+    lost: str | None = None
 
 
 class Said(NamedTuple):
@@ -159,7 +161,7 @@ class Host:
     def _deliver(self, told: Told) -> None:
         due = told.due
         if due is None:
-            heard = Heard(told.lane, None, waits=False, trained=False, stopped=told.stopped)
+            heard = Heard(told.lane, None, waits=False, trained=False, stopped=told.stopped, lost=told.lost)
         else:
             report = guarded(partial(due.carry_out, self._patience)).model_dump_json()
             heard = Heard(told.lane, report, due.waits, due.trained, told.stopped)

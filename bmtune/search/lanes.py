@@ -90,6 +90,7 @@ class LaneManager:
         self._fleet = fleet
         self._on_late_report = on_late_report
         self._say = say
+        self._said = ""
         self._pending: list[LaneActor] = []
         # Tune reads this one: a trial's handle, and what it occupies.
         self._live_actors_to_ray_actors_resources: dict[LaneActor, tuple[Any, Any]] = {}
@@ -233,7 +234,10 @@ class LaneManager:
 
     def _take(self, heard: Heard | Lost | Said) -> None:
         if isinstance(heard, Said):
-            self._say(heard.text)
+            # Hosts that meet the same full disk say the same.
+            if heard.text != self._said:
+                self._say(heard.text)
+            self._said = heard.text
             return
         actor = self._by_lane.get(heard.lane)
         if actor is None:

@@ -101,7 +101,7 @@ class Packs:
         try:
             return list(self._packing.advance(pack))
         except Exception as error:
-            if _is_lost(error):
+            if is_lost(error):
                 raise DeviceLostError(str(error)) from error
             full = ran_out(error)
             if len(pack) == 1:
@@ -120,7 +120,8 @@ def _split(members: Sequence[Training], width: int) -> list[list[Training]]:
     return [list(part) for part in split(members, width)]
 
 
-def _is_lost(error: Exception) -> bool:
+def is_lost(error: Exception) -> bool:
+    """Whether an exception says that the device answers this process no more."""
     return isinstance(error, RuntimeError) and not ran_out(error) and "CUDA error" in str(error)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from typing import NamedTuple
 
+from bmtune.packing import ran_out
 from bmtune.records import PretrainingShared
 from bmtune.search.packs import Packing
 from bmtune.search.packs import Packs
@@ -56,11 +57,13 @@ Command = Start | GoOn | Stop | Confirm
 
 
 class Told(NamedTuple):
-    """What a lane tells: a report, or that it was given back (then the report is its last one, if any)."""
+    """What a lane tells: a report, or that it was given back (then the report is its last one, if any), or lost."""
 
     lane: int
     due: DueReport | None
     stopped: bool = False
+    lost: str | None = None
+    """Why the lane is no more, though its trial may go on from its last checkpoint in another one."""
 
 
 @dataclass
@@ -195,4 +198,6 @@ class Rounds:
         lane = self._lanes.pop(number, None)
         if lane is not None and lane.share is not None:
             lane.share.leave()
-        self._tell(Told(number, DueReport(end=failed_end(error))))
+        end = failed_end(error)
+        # Memory that is not there now may be there again when others, also of other programs, have let go of theirs.
+        self._tell(Told(number, None, lost=end.reason) if ran_out(error) else Told(number, DueReport(end=end)))

@@ -7,7 +7,9 @@ import torch
 from ray.tune import PlacementGroupFactory
 from ray.tune import Trainable
 
+from bmtune.packing import ran_out
 from bmtune.search.packs import Packing
+from bmtune.search.packs import is_lost
 from bmtune.search.solo import SoloTraining
 from bmtune.search.solo import Together
 from bmtune.search.trial_alone import TrialRun
@@ -41,8 +43,19 @@ class BornTrial(Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        """Trains until a report is due. Whatever a trial raises is part of its report."""
-        return {REPORT: guarded(self._next_report).model_dump_json()}
+        """Trains until a report is due. Whatever a trial raises is part of its report.
+
+        Raises:
+            Exception: Memory ran out, or the device answers no more: the trial may go on in another process.
+        """
+        return {REPORT: guarded(self._next_report, self._ends_process).model_dump_json()}
+
+    def _ends_process(self, error: Exception) -> bool:
+        if not (ran_out(error) or is_lost(error)):
+            return False
+        # Another process goes on from the last checkpoint, perhaps before this one has gone: it writes nothing more.
+        self._run = None
+        return True
 
     def _next_report(self) -> TrialReport:
         if self._run is None:

@@ -337,11 +337,21 @@ def make_training(make: MakeTraining, task: Task, saved: Saved | None) -> Traini
     return make(task.config, task.device, (saved[0], saved[1]["training"]) if saved else None)
 
 
-def guarded(work: Callable[[], TrialReport]) -> TrialReport:
-    """`work`'s report, or that it raised: the one boundary at which a trial's exception becomes data."""
+def guarded(work: Callable[[], TrialReport], passes: Callable[[Exception], bool] = lambda error: False) -> TrialReport:
+    """`work`'s report, or that it raised: the one boundary at which a trial's exception becomes data.
+
+    Args:
+        work: Trains.
+        passes: Whether an exception is not the trial's end.
+
+    Raises:
+        Exception: What `passes` lets through.
+    """
     try:
         return work()
     except Exception as error:
+        if passes(error):
+            raise
         return TrialReport(end=failed_end(error))
 
 

@@ -11,6 +11,7 @@ from bmtune.packing.memory import Peak
 from bmtune.packing.memory import asked_bytes
 from bmtune.packing.memory import free_bytes
 from bmtune.packing.memory import given_back
+from bmtune.packing.memory import names_memory
 from bmtune.packing.memory import ran_out
 from bmtune.packing.memory import share_of_machine
 
@@ -85,6 +86,8 @@ def test_the_system_tells_how_much_is_free():
 def test_running_out_of_memory_is_told_with_the_size_where_it_is_known(error, bytes_asked):
     assert ran_out(error)
     assert asked_bytes(error) == bytes_asked
+    kind = type(error)
+    assert names_memory(f"{kind.__module__}.{kind.__qualname__}: {error}".removeprefix("builtins."))
 
 
 def test_the_allocator_of_the_cpu_is_understood():
@@ -97,6 +100,7 @@ def test_the_allocator_of_the_cpu_is_understood():
 def test_other_errors_are_no_lack_of_memory():
     assert not ran_out(RuntimeError("expected scalar type Float"))
     assert not ran_out(ValueError("allocate 3 bytes"))
+    assert not names_memory("ValueError: allocate 3 bytes of MemoryError")
 
 
 def test_a_limit_of_a_container_counts(tmp_path, monkeypatch):

@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -48,6 +49,25 @@ def test_a_log_has_a_line_for_each_training_that_ended(latest: TrainingEnded, li
     searching: list[str] = []
     LineProgress(searching.append, lambda: 0.0).on_confirming(progress(latest))
     assert searching[0].endswith(f"confirming {line}")
+
+
+def test_a_notice_is_shown_wherever_a_confirmation_is_followed():
+    notice, said = replace(progress(), notice="the disk is full\x1b[2J"), list[str]()
+    with ConfirmationLines(said.append, lambda: 0.0) as lines:
+        lines.on_confirming(notice)
+    assert "note: the disk is full" in said[1]
+    assert "\x1b" not in said[1]
+    console = Console(file=io.StringIO(), force_terminal=True, width=120)
+    with ConfirmationBar(console) as bar:
+        bar.on_confirming(notice)
+    assert isinstance(console.file, io.StringIO)
+    assert "the disk is full" in console.file.getvalue()
+    live = LiveProgress(console, lambda: 0.0)
+    live.on_record(STARTED)
+    live.on_confirming(notice)
+    with console.capture() as capture:
+        console.print(live.render())
+    assert "the disk is full" in capture.get()
 
 
 def test_a_terminal_shows_how_far_all_trainings_are():

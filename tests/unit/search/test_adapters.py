@@ -189,6 +189,24 @@ def test_a_process_lost_too_often_fails_its_trial_once(ledger: Ledger, task: Tas
     assert not again
 
 
+def test_a_trial_whose_memory_ran_out_too_often_fails_with_what_it_said(
+    ledger: Ledger, task: Task, tmp_path: Path
+) -> None:
+    from bmtune.search.adapters import HalvingScheduler
+
+    path = tmp_path / "error.txt"
+    path.write_text(
+        "Failure # 1 (occurred at 2026-01-01_00-00-00)\n\x1b[36mray::BornTrial.train()\x1b[39m (pid=1)\n  File x\n"
+        "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.50 GiB.\n"
+    )
+    scheduler = HalvingScheduler(ledger, 1, lambda config: None)
+    scheduler.on_trial_error(None, lost(task, 1, path=path))
+    assert notices(tmp_path) == ["trial 0 ran out of memory and goes on from epoch 0 (1 of 3)"]
+    scheduler.on_trial_error(None, lost(task, 4, "RUNNING", path))
+    end = ledger.state.finished[0].end
+    assert end.reason == "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.50 GiB."
+
+
 def test_the_user_is_told_from_where_a_trial_goes_on_and_how_often_that_was_so(
     ledger: Ledger, task: Task, tmp_path: Path
 ) -> None:
@@ -253,6 +271,42 @@ def test_no_state_gets_into_tunes_pickles(ledger: Ledger) -> None:
     from bmtune.search.adapters import SearchStopper
 
     assert type(pickle.loads(pickle.dumps(SearchStopper(ledger)))) is object
+
+
+@pytest.mark.parametrize(
+    ("error", "spent"),
+    [
+        (MemoryError("no more"), True),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), True),
+        (RuntimeError("no luck"), False),
+    ],
+)
+def test_a_process_of_one_trial_ends_where_memory_or_the_device_fails_and_writes_nothing_more(
+    fake_training: Any, task: Task, tmp_path: Path, error: Exception, *, spent: bool
+) -> None:
+    from bmtune.search.trainable import REPORT
+    from bmtune.search.trainable import BornTrial
+
+    class Failing(fake_training):  # type: ignore[misc]
+        def advance(self) -> Any:
+            if self.epoch == 2:
+                raise error
+            return super().advance()
+
+    class FailingTrial(BornTrial):
+        make_training = Failing
+
+    trial = FailingTrial.__new__(FailingTrial)
+    trial.setup({"task": task.model_copy(update={"report_every_s": 0.0}).model_dump_json()})
+    for _ in range(2):
+        trial.step()
+    if spent:
+        with pytest.raises(type(error)):
+            trial.step()
+        trial.cleanup()
+        assert not (tmp_path / task.checkpoint_path("last")).exists()
+    else:
+        assert "no luck" in trial.step()[REPORT]
 
 
 def test_a_trial_asks_for_its_processors_and_its_share_of_a_gpu() -> None:

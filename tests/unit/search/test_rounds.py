@@ -26,6 +26,7 @@ class Counting:
 
     def __init__(self) -> None:
         self.packs: list[int] = []
+        self.error: Exception | None = None
 
     def width(self, trainings: Any) -> int:
         return len(trainings)
@@ -36,6 +37,8 @@ class Counting:
     def advance(self, trainings: Sequence[Any]) -> Sequence[EpochReport]:
         if any(training.config.name == "raises" for training in trainings):
             raise RuntimeError("no luck")
+        if self.error is not None:
+            raise self.error
         self.packs.append(len(trainings))
         return [training.advance() for training in trainings]
 
@@ -164,6 +167,21 @@ def test_a_guilty_lane_fails_and_its_neighbours_train_on(driven: Driven) -> None
     ends = [(told.lane, told.due.end.reason) for told in driven.told if told.due is not None and told.due.end]
     assert ends == [(1, "RuntimeError: no luck")]
     assert driven.packing.packs == [1, 1]
+
+
+def test_a_lane_that_runs_out_of_memory_alone_is_lost_and_its_trial_may_go_on_in_another(driven: Driven) -> None:
+    driven.start(0)
+    driven.round()
+    driven.told.clear()
+    driven.packing.error = MemoryError("nothing is left")
+    driven.round()
+    assert driven.told == [Told(0, None, lost=driven.told[0].lost)]
+    assert (driven.told[0].lost or "").startswith("MemoryError: a trial must fit into memory alone")
+    driven.told.clear()
+    driven.packing.error = None
+    driven.start(0)
+    driven.round(3)
+    assert driven.epochs() == [(0, [1]), (0, [2, 3])]
 
 
 def test_a_lane_that_cannot_start_fails_with_its_reason(driven: Driven) -> None:
