@@ -6,8 +6,11 @@ from importlib import import_module
 import torch
 from rich.console import Console
 
-NAMES = ("step", "packs", "sampling", "gan_epoch", "generative", "adversarial_epoch", "search")
-ON_REQUEST = ("quality", "images", "pack_search", "pack_control", "gan_search")
+NAMES = (
+    *("step", "packs", "buckets", "sampling", "gan_epoch", "generative", "adversarial_epoch"),
+    *("report", "search", "belief"),
+)
+ON_REQUEST = ("quality", "images", "pack_search", "pack_control", "gan_search", "confirmation")
 
 
 def main(chosen: list[str]) -> int:

@@ -97,7 +97,8 @@ def space(trials: int, epochs: int, batch_size: int = rival.BATCH_SIZE) -> str:
 
 def search(folder: Path, name: str, options: Sequence[str]) -> tuple[Watched, tuple[Record, ...]]:
     """Runs `python -m bmtune.search` in a folder and reads its records."""
-    command = [sys.executable, "-m", "bmtune.search", *options, "--sampler", "tpe", "--name", name]
+    command = [sys.executable, "-m", "bmtune.search", *options, "--sampler", "tpe", "--confirm", "none"]
+    command += ["--name", name]
     watched = watch(command, folder, "first epoch")
     return watched, read_records(folder / "outputs" / name / "records.jsonl").records
 

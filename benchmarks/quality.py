@@ -90,6 +90,7 @@ def run() -> list[Result]:
 def _search(folder: Path, trainer: str, dataset: str, options: tuple[str, ...]) -> tuple[Any, ...]:
     name = f"{trainer}-{dataset}"
     command = [sys.executable, "-m", "bmtune.search", trainer, "--dataset", dataset, "--name", name]
+    command += ["--confirm", "none"]
     small = ("--set", "trainer.classification.batch_size=16") if dataset == "iris" else ()
     log = subprocess.run(
         [*command, "--trials", str(TRIALS), *options, *small],

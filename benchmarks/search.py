@@ -19,7 +19,9 @@ FIRST_EPOCH, WHOLE, OUTSIDE = 20.0, 300.0, 0.15
 def run() -> list[Result]:
     """Runs the command in an empty folder and reads its records."""
     with tempfile.TemporaryDirectory(prefix="bmtune-benchmark-") as folder:
-        watched = watch([sys.executable, "-m", "bmtune.search", "gan"], Path(folder), "first epoch")
+        watched = watch(
+            [sys.executable, "-m", "bmtune.search", "gan", "--confirm", "none"], Path(folder), "first epoch"
+        )
         (records,) = Path(folder).glob("outputs/*/records.jsonl")
         outside, with_start = _outside(records, watched.shown)
     table = Result("python -m bmtune.search gan", ("figure", "found", "asked at most", "met"))

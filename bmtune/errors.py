@@ -4,11 +4,18 @@ Every message is one sentence that states the rule, the value found, the place a
 Commands print it and exit with `exit_code`; nothing has been written by then.
 """
 
+from bmtune.redaction import one_line
+from bmtune.redaction import redacted
+
 
 class BmtuneError(Exception):
     """The root of every error that bmtune raises for something a user can mend."""
 
     exit_code = 2
+
+    def __str__(self) -> str:
+        """The message on one line, whatever it quotes: no secret, and nothing that a terminal would obey."""
+        return one_line(redacted(super().__str__()))
 
 
 class ConfigError(BmtuneError):

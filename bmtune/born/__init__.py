@@ -10,6 +10,7 @@ from bmtune.born.embeddings import EMBEDDINGS
 from bmtune.born.embeddings import Embedding
 from bmtune.born.embeddings import get_embedding
 from bmtune.born.machine import BornMachine
+from bmtune.born.pullback import amplitudes_and_pull
 from bmtune.born.sampling import Grid
 from bmtune.born.sampling import sample
 from bmtune.born.sampling import sampling_grid
@@ -22,6 +23,7 @@ __all__ = [
     "Embedding",
     "Grid",
     "amplitudes",
+    "amplitudes_and_pull",
     "get_embedding",
     "log_partitions",
     "log_weights",

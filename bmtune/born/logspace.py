@@ -1,6 +1,5 @@
 """Logarithms of quantities that may be zero or under the range of their number type."""
 
-import torch
 from torch import Tensor
 
 
@@ -13,7 +12,7 @@ def log_abs2(amplitude: Tensor) -> Tensor:
     """
     magnitude = amplitude.abs()
     zero = magnitude == 0
-    return torch.xlogy(2.0, magnitude.masked_fill(zero, 1.0)).masked_fill(zero, float("-inf"))
+    return (2 * magnitude.masked_fill(zero, 1.0).log()).masked_fill(zero, float("-inf"))
 
 
 def rescale(vector: Tensor, dim: tuple[int, ...]) -> tuple[Tensor, Tensor]:
@@ -22,6 +21,11 @@ def rescale(vector: Tensor, dim: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     Domain: every finite vector; one that is zero everywhere keeps divisor 1. The divisor is
     detached: it is divided out and its log added back, so the gradient needs no path through it.
     """
-    divisor = vector.detach().abs().amax(dim, keepdim=True)
-    divisor = divisor.masked_fill(divisor == 0, 1.0)
+    divisor = largest(vector, dim)
     return vector / divisor, divisor.log()
+
+
+def largest(vector: Tensor, dim: tuple[int, ...]) -> Tensor:
+    """The largest magnitude over `dim` (axes kept), detached; 1 where the vector is zero everywhere."""
+    found = vector.detach().abs().amax(dim, keepdim=True)
+    return found.masked_fill(found == 0, 1.0)

@@ -90,7 +90,7 @@ def has_checkpoint(folder: Path) -> bool:
 
 
 def _beside(folder: Path, role: str) -> Path:
-    return folder.with_name(f".{folder.name}.{role}")
+    return folder.parent / f".{folder.name}.{role}"
 
 
 def _write_to_disk(path: Path, content: bytes) -> None:
@@ -140,7 +140,7 @@ def _parse(folder: Path, document: bytes) -> dict[str, Any]:
     path = folder / FACTS_FILE
     try:
         content = json.loads(document)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(_damaged(path)) from error
     if not isinstance(content, dict):
         raise CheckpointError(_damaged(path))
@@ -151,7 +151,7 @@ def _parse(folder: Path, document: bytes) -> dict[str, Any]:
             f"version {version!r}; read it with the release that wrote it, or train again"
         )
     missing = {"tensors_sha256", "complex_tensors", "facts_sha256", "facts"} - content.keys()
-    if missing:
+    if missing or not isinstance(content["facts"], dict) or not isinstance(content["complex_tensors"], list):
         raise CheckpointError(_damaged(path))
     return content
 

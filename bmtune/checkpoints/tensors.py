@@ -29,7 +29,7 @@ def unpack_tensors(packed: bytes, complex_names: Iterable[str]) -> dict[str, Ten
     try:
         tensors = load(packed)
         views = {name: torch.view_as_complex(tensors[name]) for name in complex_names}
-    except (SafetensorError, KeyError, RuntimeError) as error:
+    except (SafetensorError, KeyError, RuntimeError, TypeError) as error:
         raise ValueError(str(error)) from error
     return tensors | views
 

@@ -11,11 +11,17 @@ import typer
 
 from bmtune import __version__
 from bmtune.cli.best import best
+from bmtune.cli.compare import compare
+from bmtune.cli.confirm import confirm
 from bmtune.cli.data import data
 from bmtune.cli.evaluate import evaluate
+from bmtune.cli.export import export
+from bmtune.cli.report import report
 from bmtune.cli.search import search
 from bmtune.cli.train import train
 from bmtune.errors import BmtuneError
+from bmtune.redaction import one_line
+from bmtune.redaction import redacted
 
 # What shells report for a program that Ctrl-C ended: 128 + SIGINT.
 INTERRUPTED = 130
@@ -47,6 +53,10 @@ def _bmtune(
 
 app.command()(search)
 app.command()(best)
+app.command()(confirm)
+app.command()(report)
+app.command()(export)
+app.command()(compare)
 app.command()(train)
 app.command()(evaluate)
 app.add_typer(data, name="data")
@@ -65,6 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = app(args=None if argv is None else list(argv), prog_name="bmtune", standalone_mode=False)
     except (BmtuneError, typer.TyperException) as error:
         return _fail(error)
+    except OSError as error:
+        return _fail(_refused(error))
     except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("interrupted\n")
         return INTERRUPTED
@@ -75,7 +87,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _fail(error: BmtuneError | typer.TyperException) -> int:
     if isinstance(error, BmtuneError):
-        sys.stderr.write(f"error: {error}\n")
+        _say(f"error: {error}")
     elif message := error.format_message():
-        sys.stderr.write(f"error: {message.rstrip('.')}; see bmtune --help\n")
+        _say(f"error: {message.rstrip('.')}; see bmtune --help")
     return error.exit_code
+
+
+def _refused(error: OSError) -> BmtuneError:
+    """What the operating system refused: a path that is too long, a folder that may not be written, a full disk."""
+    place = "the operating system" if error.filename is None else str(error.filename)
+    return BmtuneError(
+        f"files and folders must be usable, but {place} says: {error.strerror or error}; check path, rights and space"
+    )
+
+
+def _say(sentence: str) -> None:
+    """One line on standard error, whatever the message quotes: no secret, nothing that a terminal obeys."""
+    sys.stderr.write(f"{one_line(redacted(sentence))}\n")

@@ -1,7 +1,6 @@
 """`bmtune best`: what a run found, as YAML or as JSON."""
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,12 +19,12 @@ def best(
 
     The YAML is a best.yaml that `bmtune train` takes.
     """
+    from bmtune.cli.run_folders import run_folder
     from bmtune.config.yaml_text import dump
     from bmtune.reports.summary import summarize
     from bmtune.reports.wording import metrics
 
-    by_name = Path("outputs") / run
-    summary = summarize(by_name if by_name.is_dir() and not Path(run).is_dir() else Path(run), top or 1)
+    summary = summarize(run_folder(run), top or 1)
     if summary.notice:
         typer.echo(f"note: {summary.notice}", err=True)
     content = summary.best.model_dump(mode="json")
@@ -39,5 +38,7 @@ def best(
     for place, entry in enumerate(shown, start=1):
         values = metrics(entry.metrics, summary.best.objective[0].metric)
         typer.echo(f"# {place}. trial {entry.trial}, epoch {entry.epoch}: {values}")
+    if summary.best.confirmation is not None:
+        typer.echo(f"# {summary.best.confirmation.verdict}")
     typer.echo(dump(content), nl=False)
     return 0

@@ -19,9 +19,10 @@ _Root = Annotated[
 def list_sets(*, root: _Root = None) -> int:
     """List all data sets: rows, features, classes, and where they are or how to get them."""
     from bmtune.cli.data_listing import listing
+    from bmtune.redaction import one_line
 
     for line in listing(root):
-        typer.echo(line)
+        typer.echo(one_line(line))
     return 0
 
 

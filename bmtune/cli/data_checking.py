@@ -10,6 +10,7 @@ from bmtune.config.data import DataConfig
 from bmtune.config.mistakes import clean
 from bmtune.config.paths import COMMAND_LINE
 from bmtune.data import DataHandler
+from bmtune.redaction import one_line
 
 _UNIT = (0.0, 1.0)
 _MOST_NAMES = 12
@@ -28,7 +29,7 @@ def print_facts(dataset: str, root: Path | None, label: str | None) -> int:
     except ValidationError as error:
         raise clean(error, DataConfig, COMMAND_LINE) from error
     for line in _facts(DataHandler(config, _UNIT)):
-        typer.echo(line)
+        typer.echo(one_line(line))
     return 0
 
 

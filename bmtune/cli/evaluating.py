@@ -16,6 +16,7 @@ from bmtune.born import Cores
 from bmtune.born import get_embedding
 from bmtune.born import start_cores
 from bmtune.checkpoints import read_checkpoint
+from bmtune.config.names import within
 from bmtune.config.paths import validate
 from bmtune.config.paths import with_values
 from bmtune.config.root import TrialConfig
@@ -112,11 +113,13 @@ def _write(output: Path, text: str) -> None:
 def _folder_of(checkpoint: Path) -> Path:
     """The checkpoint itself, or the one of the run."""
     kept = checkpoint / "best"
-    return kept if kept.is_dir() and not (checkpoint / "checkpoint.json").exists() else checkpoint
+    if not kept.is_dir() or (checkpoint / "checkpoint.json").exists():
+        return checkpoint
+    return within(checkpoint, "best")
 
 
 def _config_of(facts: dict[str, Any], folder: Path) -> TrialConfig:
-    if not {"config", "epoch"} <= facts.keys():
+    if "config" not in facts or type(facts.get("epoch")) is not int:
         raise CheckpointError(
             f"an evaluation needs the checkpoint of a best epoch, with its configuration, but {folder} holds "
             f"{', '.join(sorted(facts)) or 'no facts'}; give the folder `best` beside it, or what bmtune train wrote"

@@ -108,6 +108,13 @@ def search(
             help="Where options forbid to resume, start a new run that learns from the old one's finished trials.",
         ),
     ] = False,
+    allow_open_cluster: Annotated[
+        bool,
+        typer.Option(
+            "--allow-open-cluster",
+            help="Join a cluster too that asks for no token: whoever reaches its ports runs code on it.",
+        ),
+    ] = False,
     assignments: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="PATH=VALUE", help="Fix a value, by dotted path; may be repeated."),
@@ -179,6 +186,16 @@ def search(
         Literal["online", "offline"] | None,
         typer.Option("--wandb", help="Tell Weights & Biases, now or by wandb sync.", show_default="not told"),
     ] = None,
+    confirm: Annotated[
+        str | None,
+        typer.Option(
+            "--confirm",
+            metavar="K:S",
+            help="Train the K best and the base configuration with S fresh seeds at the end; auto: 3:5, or less, if "
+            "that is quick beside the search; none: do not.",
+            show_default=_SPACES,
+        ),
+    ] = None,
 ) -> int:
     """Search hyperparameters of TRAINER and write the best configuration to DIR/NAME/best.yaml."""
     from bmtune.cli.searching import print_resolved
@@ -197,6 +214,7 @@ def search(
         name=name,
         storage=storage,
         address=address,
+        allow_open_cluster=allow_open_cluster,
         overrides=split_assignments(assignments or []),
         scheduler=scheduler,
         halving=halving,
@@ -208,6 +226,7 @@ def search(
         report_every_s=report_every,
         pre_cache=None if pre_cache is None else str(pre_cache),
         wandb=wandb,
+        confirm=confirm,
         resume=resume,
         force=force,
     )

@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from bmtune.config.yaml_text import dump
+from bmtune.redaction import one_line
 from bmtune.reports.lines import LineProgress
 from bmtune.reports.live import LiveProgress
 from bmtune.reports.wording import plural
@@ -30,7 +31,8 @@ def print_resolved(request: SearchRequest) -> int:
         BmtuneError: The request breaks a rule.
     """
     resolved = check_data(resolve_options(request))
-    typer.echo(f"# {resolved.run_folder} would {'go on' if resolved.resumes else 'be written'}")
+    would = "go on" if resolved.resumes else "be written"
+    typer.echo(one_line(f"# {resolved.run_folder} would {would}"))
     typer.echo(dump(resolved.to_mapping()), nl=False)
     return 0
 
@@ -54,7 +56,7 @@ def run(request: SearchRequest) -> int:
         check_login(mode)
     console = Console()
     with LiveProgress(console) if console.is_terminal else LineProgress(typer.echo) as listener:
-        outcome = search(request, listener)
+        outcome = search(request, listener, listener)
     _print_outcome(outcome, resolved.space.trainer)
     return INTERRUPTED if outcome.interrupted else 0
 
@@ -67,6 +69,8 @@ def _print_outcome(outcome: SearchOutcome, trainer: str) -> None:
         typer.echo(outcome.notice, err=True)
     if outcome.best is not None:
         typer.echo(f"# the best configuration, kept in {outcome.run_folder / 'best.yaml'}")
+        if outcome.best.confirmation is not None:
+            typer.echo(f"# {outcome.best.confirmation.verdict}")
         typer.echo(dump(outcome.best.model_dump(mode="json")), nl=False)
 
 

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from bmtune.born import get_embedding
 from bmtune.checkpoints import write_checkpoint
+from bmtune.config.names import check_name
 from bmtune.config.paths import get
 from bmtune.config.root import TrialConfig
 from bmtune.data import DataHandler
@@ -31,6 +32,7 @@ def train_and_save(config: TrialConfig, storage: Path) -> int:
         RunFolderError: The folder of this training holds files already.
         DataError: The data is unfit to train on.
     """
+    check_name(config.name, "name of the run")
     folder = storage / config.name / "models" / f"{config.recipe}-seed-{config.seed}"
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise RunFolderError(

@@ -1,8 +1,10 @@
 """`best.yaml`: the winner of a search, with all that is needed to train it again."""
 
 from pathlib import Path
+from typing import Annotated
 from typing import Literal
 
+from pydantic import AfterValidator
 from pydantic import BaseModel
 from pydantic import ConfigDict
 from pydantic import ValidationError
@@ -13,9 +15,12 @@ from bmtune.config.root import TrialConfig
 from bmtune.config.yaml_text import dump
 from bmtune.config.yaml_text import read_mapping
 from bmtune.errors import FormatError
+from bmtune.records import inner_path
 
 FORMAT = "bmtune.best"
-VERSION = 1
+VERSION = 2
+READABLE = (1, 2)
+"""Versions that this release reads: the first knew no confirmation."""
 
 
 class _Part(BaseModel):
@@ -42,7 +47,7 @@ class BestEntry(_Part):
     """Validation metrics of that epoch, and `test/...` ones measured once at the end."""
     config: TrialConfig
     """The configuration of the trial."""
-    checkpoint: str
+    checkpoint: Annotated[str, AfterValidator(inner_path)]
     """The trained network, relative to the folder of the run."""
 
 
@@ -55,17 +60,77 @@ class TrialCounts(_Part):
     failed: int
 
 
+class IntervalEntry(_Part):
+    """An estimate and its interval, which holds the truth in 95 of 100 cases."""
+
+    value: float
+    low: float
+    high: float
+
+
+class ConfirmedEntry(_Part):
+    """One configuration that was trained again with fresh seeds."""
+
+    trial: int
+    values: tuple[float | None, ...]
+    """The objective on validation rows by seed; None: that training failed."""
+    mean: IntervalEntry | None
+    """Their mean, with Student's interval; None where one failed."""
+    sd: float | None
+    """Their standard deviation."""
+
+
+class ComparisonEntry(_Part):
+    """The winner against another configuration, paired by seed."""
+
+    trial: int
+    difference: float
+    """Mean of the winner's values minus those of this one."""
+    p: float
+    """Two-sided p-value of the paired t-test."""
+    p_corrected: float
+    """The same, corrected for all pairs (Holm)."""
+    differs: bool
+    """Whether the difference is one, at 5 % of false alarms over all comparisons."""
+
+
+class ConfirmationEntry(_Part):
+    """How the best configurations did on seeds that the search has not seen."""
+
+    verdict: str
+    """All of it in one sentence."""
+    metric: str
+    trial: int
+    """The winner: of those that ended on all seeds the one with the best mean."""
+    search_best: int
+    """The trial that the search found best."""
+    base: int
+    """The trial that has the base configuration."""
+    estimate: IntervalEntry
+    """The winner's objective, with what choosing it did to its mean taken back."""
+    seeds: tuple[int, ...]
+    trials: tuple[ConfirmedEntry, ...]
+    """In the order in which the search ranked them."""
+    comparisons: tuple[ComparisonEntry, ...]
+    test: dict[str, IntervalEntry]
+    """The winner's metrics on test rows, over its models of all seeds; nothing was chosen by them."""
+    kept: str
+    """Which of the winner's models is the one that was kept."""
+
+
 class BestFile(_Part):
     """The file's content; its JSON form without format and version is what `bmtune best --json` prints."""
 
     format: Literal["bmtune.best"] = "bmtune.best"
-    version: Literal[1] = 1
+    version: Literal[1, 2] = 2
     run: str
     trainer: str
     dataset: str
     objective: tuple[ObjectiveEntry, ...]
     best: BestEntry
     trials: TrialCounts
+    confirmation: ConfirmationEntry | None = None
+    """None: nothing was confirmed."""
 
 
 def write_best(path: Path, best: BestFile) -> None:
@@ -83,10 +148,10 @@ def read_best(path: Path) -> BestFile:
         ConfigError: It is unreadable, or a value in it breaks a rule.
     """
     raw = read_mapping(path)
-    if (raw.get("format"), raw.get("version")) != (FORMAT, VERSION):
+    if raw.get("format") != FORMAT or raw.get("version") not in READABLE:
         raise FormatError(
-            f"a best configuration must have the format {FORMAT} version {VERSION}, but {path} has "
-            f"{raw.get('format')} version {raw.get('version')}; give the best.yaml of a search"
+            f"a best configuration must have the format {FORMAT} version {' or '.join(map(str, READABLE))}, but "
+            f"{path} has {raw.get('format')} version {raw.get('version')}; give the best.yaml of a search"
         )
     try:
         return BestFile.model_validate(raw)

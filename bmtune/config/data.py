@@ -8,6 +8,7 @@ from pydantic import Field
 from pydantic import model_validator
 
 from bmtune.config.base import Config
+from bmtune.config.base import Lane
 from bmtune.config.datasets import DATASETS
 from bmtune.config.datasets import IMAGES
 from bmtune.config.datasets import DatasetName
@@ -24,7 +25,7 @@ class DataConfig(Config):
 
     dataset: Annotated[str, AfterValidator(check_dataset)] = "moons_4k"
     """Name of the data set, `ucr/NAME` for one of the UCR archive, or a path to a .csv, .tsv, .npz or .parquet file."""
-    split_seed: int = Field(0, ge=0)
+    split_seed: Annotated[int, Lane()] = Field(0, ge=0)
     """Seed of the stratified split, and of the rows of a synthetic set."""
     valid_fraction: float = Field(0.25, gt=0, lt=1)
     """Share of rows that select epochs and trials."""

@@ -39,8 +39,16 @@ def data_root(root: str | Path | None = None) -> Path:
     """The folder of data files: `root`, else what $BMTUNE_DATA names, else bmtune's in the user's cache folder."""
     chosen = root or os.environ.get(ROOT_VARIABLE)
     if chosen:
-        return Path(chosen).expanduser()
+        return at_home(Path(chosen))
     return cache_folder()
+
+
+def at_home(path: Path) -> Path:
+    """The path with its `~` written out; one of a user that does not exist stays as it is, and is found missing."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
 
 
 def cache_folder() -> Path:

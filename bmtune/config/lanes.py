@@ -42,8 +42,8 @@ FEW = 4
 def fixed_in(phase: str, path: str) -> bool:
     """Whether the trials that train a phase together must have the same value at a dotted path."""
     section = next((root for root in (SECTIONS[phase], *COMMON) if path.startswith(f"{root}.")), None)
-    # Data and evaluation are the same for all, marks or no marks.
-    return section in ("data", "evaluation") or (section is not None and not _marked(path, section))
+    # Evaluation is the same for all, marks or no marks.
+    return section == "evaluation" or (section is not None and not _marked(path, section))
 
 
 def _marked(path: str, section: str) -> bool:

@@ -5,6 +5,7 @@ from typing import Annotated
 from typing import Literal
 from typing import get_args
 
+from pydantic import AfterValidator
 from pydantic import Field
 
 from bmtune.config.adversarial import AdversarialConfig
@@ -17,6 +18,7 @@ from bmtune.config.metrics import MetricSchedule
 from bmtune.config.trainers import TrainersConfig
 from bmtune.config.training import ClassificationConfig
 from bmtune.config.training import GANStyleConfig
+from bmtune.records import inner_path
 
 RecipeName = Literal["classification", "gan", "generative", "adversarial"]
 RECIPES: tuple[str, ...] = get_args(RecipeName)
@@ -48,7 +50,7 @@ class EvaluationConfig(Config):
 class TrialConfig(Config):
     """All that determines one trial."""
 
-    name: str = Field("bmtune", min_length=1)
+    name: Annotated[str, AfterValidator(inner_path)] = Field("bmtune", min_length=1)
     """Name of the experiment: trainers save below outputs/<name>/."""
     recipe: RecipeName = "gan"
     """Which trainer runs."""

@@ -1,5 +1,6 @@
 """A search space: a base configuration, the searched hyperparameters, the objective and the budget."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -90,6 +91,21 @@ class RunSettings(Config):
     """Folder of results of pre-training that several runs share; None: one in the run folder."""
     wandb: Literal["online", "offline"] | None = None
     """Whether Weights & Biases hears of the search; None: it does not."""
+    confirm: str = "auto"
+    """K:S: at the end the K best configurations and the base one are trained with S fresh seeds each; auto: 3:5 or
+    less, if that is quick beside the search; none: they are not."""
+
+    @field_validator("confirm", mode="before")
+    @classmethod
+    def _confirm_is_a_wish(cls, value: object) -> object:
+        text = "none" if str(value) == "0" else str(value)
+        found = re.fullmatch(r"(\d+):(\d+)", text)
+        if text not in ("auto", "none") and not (found and int(found[1]) >= 1 and int(found[2]) >= 2):
+            raise ValueError(
+                "confirm must be auto, none or K:S with at least 1 configuration and 2 seeds, since one value has no "
+                f"spread, but got {value}; give 3:5"
+            )
+        return text
 
     @field_validator("pack", mode="before")
     @classmethod

@@ -1,5 +1,7 @@
-"""Reads and writes YAML safely: plain values only, duplicate keys refused."""
+"""Reads and writes YAML safely: plain values only, duplicate keys refused, nothing that unfolds to more than it is."""
 
+import datetime
+import math
 import re
 from collections.abc import Hashable
 from pathlib import Path
@@ -9,9 +11,42 @@ import yaml
 
 from bmtune.errors import ConfigError
 
+MOST_BYTES = 256 * 1024
+"""Of a file; those that bmtune writes have fewer than 10,000."""
+
+MOST_DEPTH = 40
+"""Levels of mappings and lists in each other; a configuration has fewer than 10."""
+
+MOST_VALUES = 50_000
+"""Values of a file with its aliases written out, so that a short file cannot unfold to billions of them."""
+
 
 class _StrictLoader(yaml.SafeLoader):
-    """PyYAML's safe loader, without its silence about duplicate keys."""
+    """PyYAML's safe loader, without its silence about duplicate keys, and with bounds."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """As PyYAML's, down to a depth."""
+        self._depth += 1
+        if self._depth > MOST_DEPTH:
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, f"it has more than {MOST_DEPTH} levels", mark)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
+def _unfolded(node: yaml.Node, known: dict[int, float]) -> float:
+    """How many values a node holds when its aliases are written out; infinitely many where it holds itself."""
+    if id(node) not in known:
+        known[id(node)] = math.inf
+        parts = node.value if isinstance(node, yaml.CollectionNode) else ()
+        inner = [part for entry in parts for part in (entry if isinstance(entry, tuple) else (entry,))]
+        known[id(node)] = 1 + sum(_unfolded(part, known) for part in inner)
+    return known[id(node)]
 
 
 def _mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Hashable, Any]:
@@ -37,10 +72,21 @@ def parse(text: str, source: str) -> Any:
     """The value that a YAML text holds.
 
     Raises:
-        ConfigError: The text is not YAML, gives a key twice or asks for a Python object.
+        ConfigError: The text is not YAML, gives a key twice, asks for a Python object, or is too large.
     """
+    if len(text.encode(errors="replace")) > MOST_BYTES:
+        raise ConfigError(_too_large(source))
     try:
-        return yaml.load(text, Loader=_StrictLoader)
+        loader = _StrictLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _unfolded(node, {}) > MOST_VALUES:
+            raise ConfigError(
+                f"a file must hold at most {MOST_VALUES:,} values, but its aliases unfold to more ({source}); "
+                "write out what is meant"
+            )
+        return _plain(loader.construct_document(node), source)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
@@ -57,7 +103,12 @@ def read_mapping(path: Path) -> dict[str, Any]:
         ConfigError: The file is unreadable, empty, or holds something else.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            # One byte more than allowed is enough to know that there are too many.
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise ConfigError(_too_large(str(path)))
+        text = content.decode("utf-8")
     except OSError as error:
         raise ConfigError(f"a file must be readable, but {path} is not: {error.strerror}; check the path") from error
     except UnicodeDecodeError as error:
@@ -69,6 +120,32 @@ def read_mapping(path: Path) -> dict[str, Any]:
         kind = type(value).__name__
         raise ConfigError(f"a file must hold keys and values, but {path} holds a {kind}; write key: value")
     return value
+
+
+def _plain(value: Any, source: str) -> Any:
+    """The value itself, where it is what JSON has too; YAML also knows dates, bytes and sets.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if isinstance(value, dict):
+        for key, entry in value.items():
+            if not isinstance(key, str):
+                raise ConfigError(f"a key must be text, but got {key!r} ({source}); put it in quotes")
+            _plain(entry, source)
+    elif isinstance(value, list):
+        for entry in value:
+            _plain(entry, source)
+    elif isinstance(value, datetime.date):
+        raise ConfigError(f"a value must be text or a number, but got a date, {value} ({source}); put it in quotes")
+    elif not isinstance(value, str | int | float | bool | None):
+        kind = type(value).__name__
+        raise ConfigError(f"a value must be text, number, list or mapping, but got {kind} ({source}); write it plainly")
+    return value
+
+
+def _too_large(source: str) -> str:
+    return f"a YAML file must have at most {MOST_BYTES // 1024} kB, but {source} has more; leave out what is not needed"
 
 
 def dump(mapping: dict[str, Any]) -> str:

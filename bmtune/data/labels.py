@@ -57,14 +57,15 @@ def _as_text(labels: NDArray[Any]) -> NDArray[Any]:
     if labels.dtype.kind == "f" and np.all(labels == np.rint(labels)):
         # 1.0 and 1 are the same class to whoever wrote the file; adding 0 turns -0.0 into 0.0.
         return np.array([format(entry + 0.0, ".0f") for entry in labels.tolist()], dtype=np.str_)
-    if labels.dtype.kind == "O":
+    if labels.dtype.kind in "OS":
         return np.array([_plain(entry) for entry in labels], dtype=np.str_)
     return labels.astype(np.str_)
 
 
 def _plain(entry: object) -> str:
     if isinstance(entry, bytes):
-        return entry.decode()
+        # A label that is no text still is a label.
+        return entry.decode(errors="backslashreplace")
     if isinstance(entry, float) and entry.is_integer():
         return format(entry + 0.0, ".0f")
     return str(entry)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bmtune.config.data_folders import at_home
 from bmtune.data.delimited import read_delimited
 from bmtune.data.table import Table
 from bmtune.data.table import table_from_arrays
@@ -30,7 +31,7 @@ def load_user_file(path: Path, label: str | None = None) -> Table:
     Raises:
         DataError: The file is missing, unreadable or unfit; the message names file, line and column.
     """
-    path = path.expanduser()
+    path = at_home(path)
     suffix = path.suffix.lower()
     if suffix == ".npz":
         table = read_npz(path)

@@ -1,7 +1,9 @@
 """Losses: functions of log-weights or of a critic's outputs, written for one trial."""
 
 from bmtune.objectives.classification import brier
+from bmtune.objectives.classification import brier_and_slope
 from bmtune.objectives.classification import class_nll
+from bmtune.objectives.classification import class_nll_and_slope
 from bmtune.objectives.game import critic_bce
 from bmtune.objectives.game import critic_wasserstein
 from bmtune.objectives.game import generator_bce
@@ -20,9 +22,11 @@ from bmtune.objectives.robust import trades
 __all__ = [
     "GenerativeNLL",
     "brier",
+    "brier_and_slope",
     "brier_rows",
     "check_criterion",
     "class_nll",
+    "class_nll_and_slope",
     "critic_bce",
     "critic_wasserstein",
     "divergence_rows",

@@ -54,10 +54,15 @@ class LaneEngine:
         values = torch.vmap(loss, in_dims=(0, *dims))(leaves, *arguments)
         found = iter(torch.autograd.grad(values.sum(), [leaf for leaf in leaves if leaf.numel()]))
         grads = tuple(next(found) if leaf.numel() else leaf.detach() for leaf in leaves)
-        if player.mask is not None:
-            # Not a product: a gradient that is not a number stays out of the padding as well.
-            grads = tuple(torch.where(mask, grad, 0.0) for grad, mask in zip(grads, player.mask, strict=True))
-        return values.detach(), grads
+        return values.detach(), _unpadded(player, grads)
+
+    def value_and_slopes(
+        self, function: Callable[..., tuple[Tensor, Params]], player: Player, *arguments: Any
+    ) -> tuple[Tensor, Params]:
+        """See `Engine.value_and_slopes`: the values (P,) and gradients, which are 0 where a tensor was padded."""
+        with torch.no_grad():
+            values, grads = function(player.params, *arguments)
+        return values, _unpadded(player, grads)
 
     def call(self, function: Callable[..., Value], *arguments: Any) -> Value:
         """See `Engine.call`."""
@@ -89,3 +94,11 @@ class LaneEngine:
         norms = [torch.linalg.vector_norm(grad.flatten(1), dim=1) for grad in grads if grad.numel()]
         found: Tensor = torch.linalg.vector_norm(torch.stack(norms), dim=0)
         return found
+
+
+def _unpadded(player: Player, grads: Params) -> Params:
+    """The gradients, 0 where a tensor was padded."""
+    if player.mask is None:
+        return grads
+    # Not a product: a gradient that is not a number stays out of the padding as well.
+    return tuple(torch.where(mask, grad, 0.0) for grad, mask in zip(grads, player.mask, strict=True))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from math import isfinite
 from time import perf_counter
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from bmtune.born import Cores
 from bmtune.config.metrics import without_picture
+from bmtune.data import Split
 from bmtune.evaluation.lanes import measure_lanes
 from bmtune.packing.engine import LaneEngine
 from bmtune.packing.stack import stack_players
@@ -26,6 +28,7 @@ from bmtune.training.epoch import batches
 from bmtune.training.epoch import train_epoch
 from bmtune.training.player import Players
 from bmtune.training.recipes import cores_of
+from bmtune.training.rows import RowBatches
 from bmtune.training.rows import compared_rows
 from bmtune.training.seeds import derive
 from bmtune.training.settle import Trained
@@ -83,11 +86,35 @@ def _settle(lane: Lane, trained: tuple[Players, dict[str, float]], share: float)
 
 
 def common_problem(lanes: Sequence[Lane]) -> Problem:
-    """The problem of a pack: that of its first trial, with the largest physical dimension."""
+    """The problem of a pack: that of its first trial, with the largest physical dimension and all training rows."""
     first = lanes[0].problem
     largest = max((lane.problem.chain.physical_dim, index) for index, lane in enumerate(lanes))[1]
     wide = lanes[largest].problem
-    return replace(first, chain=wide.chain, gram=wide.gram)
+    sets = _row_sets([lane.problem for lane in lanes])
+    splits = first.splits if len(sets) == 1 else {**first.splits, "train": _behind_one_another(*sets)}
+    return replace(first, chain=wide.chain, gram=wide.gram, splits=splits)
+
+
+def _row_sets(problems: Sequence[Problem]) -> list[Split]:
+    """The training rows of some trials: those of each split of the data once, in order of their first trial."""
+    found = {id(problem.splits): problem.splits["train"] for problem in problems}
+    return list(found.values())
+
+
+@lru_cache(maxsize=4)
+def _behind_one_another(*sets: Split) -> Split:
+    """All rows of some sets; kept, since what is derived from rows is found by their tensors."""
+    return Split(torch.cat([rows.x for rows in sets]), torch.cat([rows.y for rows in sets]))
+
+
+def _first_rows(problems: Sequence[Problem]) -> list[int]:
+    """Where the training rows of each trial begin among those of all."""
+    starts, end = dict[int, int](), 0
+    for problem in problems:
+        if id(problem.splits) not in starts:
+            starts[id(problem.splits)] = end
+            end += len(problem.splits["train"].y)
+    return [starts[id(problem.splits)] for problem in problems]
 
 
 def stacked_batches(
@@ -101,8 +128,16 @@ def stacked_batches(
         phase: Their phase.
         epochs: The number of the epoch of each.
     """
-    own = [replace(problem, chain=common.chain, gram=common.gram) for problem in problems]
+    own = [
+        replace(problem, chain=common.chain, gram=common.gram, first_row=first_row)
+        for problem, first_row in zip(problems, _first_rows(problems), strict=True)
+    ]
     drawn = [batches(problem, phase, epoch) for problem, epoch in zip(own, epochs, strict=True)]
+    numbers = [each for each in drawn if isinstance(each, RowBatches)]
+    if len(numbers) == len(drawn):
+        # Stacked once an epoch: batch by batch it took an eighth of a small step.
+        yield from RowBatches.stacked(numbers)
+        return
     for together in zip(*drawn, strict=True):
         weights, parts = zip(*together, strict=True)
         yield weights[0], tuple(stack_tensors(tensors) for tensors in zip(*parts, strict=True))
@@ -117,25 +152,26 @@ def _by_lane(means: dict[str, Tensor], num_lanes: int) -> list[dict[str, float]]
 def _measured(
     common: Problem, lanes: Sequence[Lane], cores: Cores, losses: Sequence[dict[str, float]]
 ) -> list[dict[str, float]]:
-    """The validation metrics of every trial; trials at which the same ones are due are measured together.
+    """The validation metrics of every trial; those on the same rows at which the same are due are measured together.
 
     A trial that lost its numbers has no metrics, as alone. It is measured all the same: with fewer trials the numbers
     of the others would be added up in another order.
     """
     finite = torch.stack([tensor.flatten(1).isfinite().all(1) for tensor in cores]).all(0).tolist()
-    groups: dict[tuple[str, ...], list[int]] = {}
+    groups: dict[tuple[tuple[str, ...], int], list[int]] = {}
     for index, lane in enumerate(lanes):
         names = without_picture(due_metrics(*lane))
         if names:
-            groups.setdefault(tuple(names), []).append(index)
+            groups.setdefault((tuple(names), id(lane.problem.splits)), []).append(index)
     found: list[dict[str, float]] = [{} for _ in lanes]
-    for names, members in groups.items():
+    for (names, _), members in groups.items():
+        own = replace(common, splits=lanes[members[0]].problem.splits)
         chosen = cores if len(members) == len(lanes) else Cores(*(tensor[members] for tensor in cores))
         seeds = [
             derive(lanes[member].problem.config.seed_of(lanes[member].state.phase), "evaluate") for member in members
         ]
-        valid, config = common.splits["valid"], common.config.evaluation
-        real = compared_rows(common, names)
+        valid, config = own.splits["valid"], common.config.evaluation
+        real = compared_rows(own, names)
         values = measure_lanes(names, common.chain, chosen, valid, config, seeds=seeds, real=real)
         for member, metrics in zip(members, values, strict=True):
             if finite[member] and all(map(isfinite, losses[member].values())):

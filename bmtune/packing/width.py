@@ -4,43 +4,40 @@ The measured numbers are remembered, not the choice: memory that is free changes
 """
 
 from collections.abc import Callable
-from collections.abc import Iterator
 from collections.abc import Sequence
-from itertools import count
+from contextlib import AbstractContextManager
+from contextlib import nullcontext
 from itertools import cycle
 from itertools import islice
 from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 from typing import NamedTuple
 from typing import TypeVar
 
 import torch
 
 from bmtune.errors import ResourceError
-from bmtune.packing.engine import LaneEngine
 from bmtune.packing.key import pack_key
 from bmtune.packing.memory import Peak
 from bmtune.packing.memory import asked_bytes
 from bmtune.packing.memory import free_bytes
+from bmtune.packing.memory import given_back
 from bmtune.packing.memory import ran_out
+from bmtune.packing.memory import share_of_machine
+from bmtune.packing.memory import whole_machine
 from bmtune.packing.pack import Lane
-from bmtune.packing.pack import common_problem
-from bmtune.packing.pack import stacked_batches
-from bmtune.packing.stack import stack_players
+from bmtune.packing.rehearsal import rest_of_epoch
+from bmtune.packing.rehearsal import steps
 from bmtune.packing.width_file import Measured
 from bmtune.packing.width_file import WidthFiles
-from bmtune.training.engine import Engine
-from bmtune.training.engine import SoloEngine
 from bmtune.training.epoch import batches
-from bmtune.training.recipes import PHASES
 from bmtune.training.trial import next_epoch
 
 Member = TypeVar("Member")
 
 SHARE = 0.8
-"""Of the free memory a pack may take so much: validation and what the estimate does not see need the rest."""
+"""Of the free memory a pack may take so much: what the estimate does not see needs the rest."""
 
 TIE = 0.03
 """Throughputs that differ by less are equal: timings are no more exact, and a narrower pack loses less with a lane."""
@@ -48,8 +45,11 @@ TIE = 0.03
 DEFAULT = 32
 """The width where a measurement would cost more than it could gain."""
 
-WARM_UP, TIMED = 1, 3
-"""Steps at each width."""
+WARM_UP, TIMED = 2, 3
+"""Steps at each width. The second one meets the tensors that the first one made, as all later ones do."""
+
+AMPLE = 64
+"""A trial takes less than so many times the numbers in its parameters and in the features of its rows."""
 
 
 class TooBig(NamedTuple):
@@ -69,24 +69,26 @@ class LaneTooBigError(ResourceError):
         bytes: What it needs, or at least that much.
     """
 
-    def __init__(self, needed: int, free: int | None) -> None:
-        """An error about a trial that needs so many bytes where so many are free."""
+    def __init__(self, needed: int, free: int | None, *, at_least: bool = False) -> None:
+        """An error about a trial that needs so many bytes, or at least so many, where so many are free."""
         self.bytes = needed
+        needs = f"at least {needed} bytes" if at_least else f"{needed} bytes"
         have = "" if free is None else f" and {free} are free"
         super().__init__(
-            f"a trial must fit into memory alone, but this one needs {needed} bytes{have}; "
+            f"a trial must fit into memory alone, but this one needs {needs}{have}; "
             "make its bond dimension or its batch smaller"
         )
 
 
-def best_width(measured: Sequence[Measured], free: int | None) -> int | TooBig:
+def best_width(measured: Sequence[Measured], free: int | None, share: float = 1.0) -> int | TooBig:
     """The width of most steps a second among those that fit; the smallest of equally good ones.
 
     Args:
         measured: What was measured at each width; one entry at least.
         free: Free bytes; None where nobody knows.
+        share: The part of them that other processes leave to this one.
     """
-    fitting = [entry for entry in measured if _fits(entry.bytes, free)]
+    fitting = [entry for entry in measured if _fits(entry.bytes, free, share)]
     if not fitting:
         narrowest = min(measured, key=lambda entry: entry.width)
         # A single lane has no narrower pack to go to, so it may take all that is free.
@@ -96,8 +98,8 @@ def best_width(measured: Sequence[Measured], free: int | None) -> int | TooBig:
     return min(entry.width for entry in fitting if entry.seconds * (1 - TIE) <= fastest)
 
 
-def _fits(needed: float, free: int | None) -> bool:
-    return free is None or needed <= SHARE * free
+def _fits(needed: float, free: int | None, share: float) -> bool:
+    return free is None or needed <= SHARE * share * free
 
 
 def split(lanes: Sequence[Member], width: int) -> list[Sequence[Member]]:
@@ -111,7 +113,8 @@ class Widths:
     """The width of each kind of pack on this machine.
 
     A kind is measured when it first comes with several lanes, on copies: no trial is changed. That takes no longer
-    than about one epoch of the lanes; where it would take longer, a default is used.
+    than about one epoch of the lanes; where it would take longer, a default is used, and of trials that are not small
+    one is measured, so that it is known how many fit.
     """
 
     def __init__(
@@ -119,6 +122,7 @@ class Widths:
         cache: Path | None,
         clock: Callable[[], float] = perf_counter,
         free: Callable[[torch.device], int | None] = free_bytes,
+        share: Callable[[torch.device], float] = share_of_machine,
     ) -> None:
         """Widths that are kept in a folder as well, if one is given.
 
@@ -126,10 +130,12 @@ class Widths:
             cache: Folder for measured numbers; it is made when there are some.
             clock: Seconds.
             free: Free bytes of a device.
+            share: The part of them that other processes leave to this one.
         """
         self._files = WidthFiles(cache)
         self._clock = clock
         self._free = free
+        self._share = share
         self._measured: dict[str, tuple[Measured, ...]] = {}
         self._too_wide: dict[str, int] = {}
         self._epochs: dict[str, int] = {}
@@ -143,25 +149,50 @@ class Widths:
         Raises:
             LaneTooBigError: Not even one lane fits into memory.
         """
-        if len(lanes) == 1:
+        device = lanes[0].problem.device
+        small = surely_fit(lanes, self._free(device))
+        if len(lanes) == 1 and small:
             return 1
-        key, device = pack_key(*lanes[0]), lanes[0].problem.device
+        key = pack_key(*lanes[0])
         if key not in self._measured:
             self._measured[key] = self._files.read(key, device)
-        if self._wider(key, len(lanes), device) and self._is_worth(key, lanes):
-            self._measure_wider(key, lanes)
-        measured, free = self._measured[key], self._free(device)
-        if not measured:
-            return min(DEFAULT, len(lanes))
-        best = best_width(measured, free)
+        if self._wider(key, len(lanes), device):
+            worth = self._is_worth(key, lanes)
+            if not (worth or self._measured[key]) and small:
+                return min(DEFAULT, len(lanes))
+            if worth or not self._measured[key]:
+                with nullcontext() if small else whole_machine(device):
+                    self._measure_wider(key, lanes, len(lanes) if worth else 1)
+        return min(self._best(key, device), len(lanes))
+
+    def turn(self, lanes: Sequence[Lane]) -> AbstractContextManager[object]:
+        """To be held while a pack is advanced: one that takes more than its share waits for others that do."""
+        device = lanes[0].problem.device
+        free = self._free(device)
+        if surely_fit(lanes, free):
+            return nullcontext()
+        measured = self._measured.get(pack_key(*lanes[0]))
+        each = max(entry.bytes / entry.width for entry in measured) if measured else 0.0
+        fits = _fits(len(lanes) * each, free, self._share(device))
+        return given_back(device) if fits else whole_machine(device)
+
+    def _best(self, key: str, device: torch.device) -> int:
+        """The width that is best as far as is known and that fits, whatever the number of lanes."""
+        measured, share, free = self._measured[key], self._share(device), self._free(device)
+        best = best_width(measured, free, share)
+        if isinstance(best, TooBig):
+            # Another process may have its turn just now.
+            with whole_machine(device):
+                free = self._free(device)
+            best = best_width(measured, free, share)
         if isinstance(best, TooBig):
             raise LaneTooBigError(best.bytes, free)
-        if best == measured[-1].width and self._wider(key, len(lanes), device):
-            # Nothing speaks against a wider pack than was worth measuring.
+        if best == measured[-1].width and not settled(measured) and key not in self._too_wide:
+            # Nothing but memory speaks against a wider pack than was measured.
             each = measured[-1].bytes / measured[-1].width
-            room = DEFAULT if free is None or not each else int(SHARE * free / each)
+            room = DEFAULT if free is None or not each else int(SHARE * share * free / each)
             best = max(best, min(DEFAULT, room))
-        return min(best, len(lanes))
+        return best
 
     def _wider(self, key: str, num_lanes: int, device: torch.device) -> int | None:
         """The next width to measure; None where no wider one is needed, possible or promising."""
@@ -172,7 +203,8 @@ class Widths:
         following = max(4, 2 * last.width)
         if last.width >= num_lanes or following >= self._too_wide.get(key, following + 1) or settled(measured):
             return None
-        return following if _fits(last.bytes * following / last.width, self._free(device)) else None
+        needed = last.bytes * following / last.width
+        return following if _fits(needed, self._free(device), self._share(device)) else None
 
     def _is_worth(self, key: str, lanes: Sequence[Lane]) -> bool:
         """Whether measuring the widths that are left takes no more steps than one epoch of the lanes."""
@@ -183,13 +215,16 @@ class Widths:
             self._epochs[key] = sum(1 for _ in batches(problem, state.phase, next_epoch(state)))
         return steps <= len(lanes) * self._epochs[key]
 
-    def _measure_wider(self, key: str, lanes: Sequence[Lane]) -> None:
-        """Measures wider and wider packs until there is no reason to go on."""
+    def _measure_wider(self, key: str, lanes: Sequence[Lane], most: int) -> None:
+        """Measures wider and wider packs, until one holds `most` lanes or there is no reason to go on."""
         device = lanes[0].problem.device
+        # Another process may have measured while this one waited for its turn.
+        self._measured[key] = self._measured[key] or self._files.read(key, device)
         # Large ones first: a lane that does not fit is met alone, and no pack is taken for smaller than it can be.
         ordered = sorted(lanes, key=lambda lane: -sum(core.numel() for core in lane.state.cores))
-        while (width := self._wider(key, len(lanes), device)) is not None:
-            peak = Peak(device)
+        while (width := self._wider(key, most, device)) is not None:
+            free = self._free(device)
+            peak = Peak(device, free)
             try:
                 # Lanes stand for others where there are too few: a step costs the same whoever takes it.
                 found = _measure(list(islice(cycle(ordered), width)), peak, self._clock)
@@ -197,11 +232,24 @@ class Widths:
                 if not ran_out(error):
                     raise
                 if width == 1:
-                    raise LaneTooBigError(peak.bytes + asked_bytes(error), self._free(device)) from error
+                    raise LaneTooBigError(peak.bytes + asked_bytes(error), free, at_least=True) from error
                 self._too_wide[key] = width
                 continue
             self._measured[key] = (*self._measured[key], found)
         self._files.write(key, device, self._measured[key])
+
+
+def surely_fit(lanes: Sequence[Lane], free: int | None) -> bool:
+    """Whether trials are so small, even with all training rows in one batch, that measuring them would be a waste."""
+    return free is None or 8 * AMPLE * sum(map(_numbers, lanes)) <= free
+
+
+def _numbers(lane: Lane) -> int:
+    """Parameters, and features with their products, of a trial."""
+    born, chain = lane.problem.config.born, lane.problem.chain
+    rows = len(lane.problem.splits["train"].y)
+    parameters = sum(core.numel() for core in lane.state.cores)
+    return parameters + rows * chain.num_sites * born.physical_dim * (1 + born.bond_dim)
 
 
 def ladder(num_lanes: int) -> list[int]:
@@ -219,17 +267,19 @@ def settled(measured: Sequence[Measured]) -> bool:
 
 
 def _measure(lanes: Sequence[Lane], peak: Peak, clock: Callable[[], float]) -> Measured:
-    """Seconds of a step for each lane, and the bytes that the pack takes."""
+    """Seconds of a step for each lane, and the bytes that the pack takes in an epoch."""
     device = lanes[0].problem.device
     with peak:
-        steps = _steps(lanes)
+        stepping = steps(lanes)
         for _ in range(WARM_UP):
-            next(steps)
+            players = next(stepping)
+        rest_of_epoch(lanes, players)
+        del players
         _wait_for(device)
     seconds = []
     for _ in range(TIMED):
         began = clock()
-        next(steps)
+        next(stepping)
         _wait_for(device)
         seconds.append(clock() - began)
     # The fastest: whatever else the machine does can only add to it.
@@ -239,29 +289,3 @@ def _measure(lanes: Sequence[Lane], peak: Peak, clock: Callable[[], float]) -> M
 def _wait_for(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def _steps(lanes: Sequence[Lane]) -> Iterator[None]:
-    """Real steps of copies of the lanes, with the drawing of their batches, as long as they are asked for."""
-    recipe = PHASES[lanes[0].state.phase]
-    engine: Engine
-    if len(lanes) == 1:
-        engine, problem, players = SoloEngine(), lanes[0].problem, lanes[0].state.players
-    else:
-        engine, problem = LaneEngine([lane.problem for lane in lanes]), common_problem(lanes)
-        players = stack_players([lane.state.players for lane in lanes])
-    for batch in _endless(lanes):
-        players = recipe.step(engine, problem, players, batch).players
-        yield
-
-
-def _endless(lanes: Sequence[Lane]) -> Iterator[tuple[Any, ...]]:
-    """The batches of the next epoch, of the one after it, and so on."""
-    problems, phase = [lane.problem for lane in lanes], lanes[0].state.phase
-    for later in count():
-        epochs = [next_epoch(lane.state) + later for lane in lanes]
-        if len(lanes) == 1:
-            drawn = iter(batches(problems[0], phase, epochs[0]))
-        else:
-            drawn = stacked_batches(common_problem(lanes), problems, phase, epochs)
-        yield from (batch for _, batch in drawn)

@@ -17,7 +17,7 @@ from pydantic import Field
 from pydantic import ValidationError
 
 FORMAT = "bmtune.width"
-VERSION = 1
+VERSION = 2
 
 
 class Measured(NamedTuple):
@@ -26,7 +26,7 @@ class Measured(NamedTuple):
     Attributes:
         width: Lanes.
         seconds: Time of a step, divided by the lanes.
-        bytes: Memory that the pack takes at its peak.
+        bytes: Memory that the pack takes at its peak, in training or at validation.
     """
 
     width: int
@@ -44,7 +44,7 @@ class _Entry(BaseModel):
 class _Content(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
     format: Literal["bmtune.width"]
-    version: Literal[1]
+    version: Literal[2]
     machine: dict[str, str]
     key: str
     measured: list[_Entry]

@@ -10,6 +10,7 @@ from bmtune.records.file import Glance
 from bmtune.records.file import LinesRead
 from bmtune.records.file import RecordsRead
 from bmtune.records.file import RecordWriter
+from bmtune.records.file import body_of
 from bmtune.records.file import cut
 from bmtune.records.file import damaged
 from bmtune.records.file import from_line
@@ -41,6 +42,7 @@ from bmtune.records.kinds import TrialPromoted
 from bmtune.records.kinds import TrialRecord
 from bmtune.records.kinds import TrialStarted
 from bmtune.records.kinds import TrialTaken
+from bmtune.records.kinds import inner_path
 from bmtune.records.kinds import merit
 
 __all__ = [
@@ -72,10 +74,12 @@ __all__ = [
     "TrialRecord",
     "TrialStarted",
     "TrialTaken",
+    "body_of",
     "cut",
     "damaged",
     "from_line",
     "glance",
+    "inner_path",
     "merit",
     "read_lines",
     "read_records",

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Annotated
 from typing import Self
 
+from pydantic import BaseModel
 from pydantic import Field
 from pydantic import TypeAdapter
 from pydantic import ValidationError
@@ -28,21 +29,26 @@ _FRAME = re.compile(rb'\{"crc":"([0-9a-f]{8})","record":(.*)\}', re.DOTALL)
 _RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
 
 
-def to_line(record: Record) -> bytes:
-    """The line of one record: `{"crc": "89abcdef", "record": {...}}` and a newline."""
+def to_line(record: BaseModel) -> bytes:
+    """The line of one record, of whatever kind: `{"crc": "89abcdef", "record": {...}}` and a newline."""
     body = record.model_dump_json().encode()
     return b'{"crc":"%08x","record":%s}\n' % (zlib.crc32(body), body)
 
 
 def from_line(line: bytes) -> Record:
     """Raises ValueError for a line that is not what `to_line` wrote."""
+    return _RECORD.validate_json(body_of(line))
+
+
+def body_of(line: bytes) -> bytes:
+    """The JSON of the record in a line; raises ValueError for one that is not what `to_line` wrote."""
     framed = _FRAME.fullmatch(line)
     if framed is None:
         raise ValueError("it is not a record")
     checksum, body = framed.groups()
     if int(checksum, 16) != zlib.crc32(body):
         raise ValueError("its checksum does not match")
-    return _RECORD.validate_json(body)
+    return bytes(body)
 
 
 @dataclass(frozen=True)
@@ -204,7 +210,7 @@ def _check_format(line: bytes, path: Path) -> None:
     try:
         record = json.loads(line)["record"]
         name, version = record.get("format"), record.get("version")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise FormatError(f"{damaged(path, Damage(1, 'it is not a record'))}; restore the file from a copy") from error
     if name != FORMAT or version not in READABLE:
         raise FormatError(
@@ -228,7 +234,7 @@ class RecordWriter:
         self._clock = clock
         self._synced = clock()
 
-    def write(self, record: Record) -> None:
+    def write(self, record: BaseModel) -> None:
         """Appends one record."""
         self._file.write(to_line(record))
         if self._clock() - self._synced >= self._sync_every_s:

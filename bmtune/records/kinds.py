@@ -2,9 +2,12 @@
 
 import math
 from collections.abc import Sequence
+from pathlib import PurePath
+from typing import Annotated
 from typing import Literal
 from typing import Protocol
 
+from pydantic import AfterValidator
 from pydantic import BaseModel
 from pydantic import ConfigDict
 from pydantic import Field
@@ -18,6 +21,17 @@ second no run that was resumed and none that learns from another one."""
 
 Metrics = dict[str, float]
 """Measured values by metric name."""
+
+
+def inner_path(path: str) -> str:
+    """`path` itself, where it leads to a place below the folder that it is joined to; links aside.
+
+    Raises:
+        ValueError: It is absolute, climbs out, or is no path.
+    """
+    if PurePath(path).is_absolute() or ".." in PurePath(path).parts or "\0" in path:
+        raise ValueError(f"a path must lead to a place within its folder, but got {path!r}")
+    return path
 
 
 class _Line(BaseModel):
@@ -180,7 +194,7 @@ class CheckpointWritten(_Line):
     trial: int = Field(ge=0)
     which: Literal["best", "last"]
     budget: int = Field(ge=0)
-    path: str
+    path: Annotated[str, AfterValidator(inner_path)]
     """Relative to the run folder."""
 
 

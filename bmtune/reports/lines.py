@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from bmtune.confirmation.progress import ConfirmationProgress
 from bmtune.records import Epoch
 from bmtune.records import Notice
 from bmtune.records import Record
@@ -16,6 +17,8 @@ from bmtune.records import RunResumed
 from bmtune.records import RunStarted
 from bmtune.records import TrialFinished
 from bmtune.records import TrialPromoted
+from bmtune.redaction import one_line
+from bmtune.reports.confirming import describe_training
 from bmtune.reports.progress import RunProgress
 from bmtune.reports.progress import TrialProgress
 from bmtune.reports.wording import duration
@@ -87,8 +90,14 @@ class LineProgress:
         if isinstance(record, Epoch | TrialFinished):
             self._tell_best(now=False)
 
+    def on_confirming(self, progress: ConfirmationProgress) -> None:
+        """Writes a line, if a training of the confirmation has ended."""
+        text = describe_training(progress)
+        if text is not None:
+            self._say(f"confirming {text}")
+
     def _say(self, text: str) -> None:
-        self._write(f"[{duration(self._clock() - self._began):>8}] {text}")
+        self._write(f"[{duration(self._clock() - self._began):>8}] {one_line(text)}")
 
     def _first_epoch(self, record: Epoch) -> None:
         if self._progress.num_epochs == self._progress.num_before + 1:

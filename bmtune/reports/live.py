@@ -14,7 +14,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from bmtune.confirmation.progress import ConfirmationProgress
 from bmtune.records import Record
+from bmtune.redaction import one_line
+from bmtune.reports.confirming import describe_epochs
 from bmtune.reports.lines import describe
 from bmtune.reports.lines import end_of_run
 from bmtune.reports.lines import found
@@ -48,6 +51,7 @@ class LiveProgress:
         self._progress = RunProgress()
         self._settled_before = 0
         self._found = ""
+        self._confirming: ConfirmationProgress | None = None
         # Drawing happens on rich's thread while records come in on the search's.
         self._lock = threading.Lock()
         self._live = Live(
@@ -77,6 +81,11 @@ class LiveProgress:
         with self._lock:
             self._progress.on_record(record)
 
+    def on_confirming(self, progress: ConfirmationProgress) -> None:
+        """Remembers how far the confirmation is; nothing is drawn."""
+        with self._lock:
+            self._confirming = progress
+
     def __enter__(self) -> Self:
         """Begins to draw."""
         self._live.start()
@@ -99,10 +108,11 @@ class LiveProgress:
         if progress.started is None:
             return Text(f"starting Ray and its workers, {duration(elapsed)} ...", style="dim")
         told = [self._found] if self._found else []
-        notes = [Text(text, style="dim") for text in (*told, *(f"note: {text}" for text in progress.notices))]
+        notes = [Text(one_line(text), style="dim") for text in (*told, *(f"note: {text}" for text in progress.notices))]
         head = [self._headline(elapsed), self._best_line(), *notes]
         if progress.finished is not None:
-            return Group(*head, Text(end_of_run(progress.finished, progress, elapsed)))
+            confirming = [] if self._confirming is None else [Text(describe_epochs(self._confirming))]
+            return Group(*head, Text(one_line(end_of_run(progress.finished, progress, elapsed))), *confirming)
         return Group(*head, self._table(progress.started.objective.metric, progress.started.max_epochs))
 
     def _headline(self, elapsed: float) -> Text:
@@ -121,7 +131,7 @@ class LiveProgress:
         now = settled - self._settled_before
         if now > 0 and settled < progress.started.trials:
             parts.append(f"about {duration(elapsed / now * (progress.started.trials - settled))} left")
-        return Text(", ".join(parts), style="bold")
+        return Text(one_line(", ".join(parts)), style="bold")
 
     def _best_line(self) -> Text:
         ranked = self._progress.ranked()

@@ -95,7 +95,11 @@ class RunProgress:
             self.on_record(record)
 
     def on_record(self, record: Record) -> None:
-        """Adds one record."""
+        """Adds one record.
+
+        Raises:
+            ValueError: It speaks of a trial that no record before it has started.
+        """
         match record:
             case RunStarted() | RunResumed() | TrialTaken() | Notice() | RunFinished():
                 self._on_run(record)
@@ -110,9 +114,14 @@ class RunProgress:
             case TrialPromoted():
                 self._promote(record)
             case CheckpointWritten(which="best"):
-                self.trials[record.trial].checkpoint = record.path
+                self._trial(record.trial).checkpoint = record.path
             case TrialFinished():
                 self._end_trial(record)
+
+    def _trial(self, number: int) -> TrialProgress:
+        if number not in self.trials:
+            raise ValueError(f"trial {number} must have been started, but it was not")
+        return self.trials[number]
 
     def _on_run(self, record: RunStarted | RunResumed | TrialTaken | Notice | RunFinished) -> None:
         match record:
@@ -130,7 +139,7 @@ class RunProgress:
                 self.finished = record
 
     def _add_epoch(self, record: Epoch) -> None:
-        trial = self.trials[record.trial]
+        trial = self._trial(record.trial)
         self.num_epochs += 1
         if record.budget < trial.budget:
             # A trial that is trained again tells of an epoch that was lost from the records.
@@ -140,7 +149,7 @@ class RunProgress:
         trial.best_epoch, trial.best_metrics = record.best_epoch, record.best_metrics
 
     def _meet_rung(self, record: Rung) -> None:
-        trial = self.trials[record.trial]
+        trial = self._trial(record.trial)
         self.promotes |= record.decision in ("pause", "promote")
         trial.stopped = record.decision in ("stop", "pause")
         if record.decision == "pause":
@@ -149,13 +158,13 @@ class RunProgress:
             trial.passed += 1
 
     def _promote(self, record: TrialPromoted) -> None:
-        trial = self.trials[record.trial]
+        trial = self._trial(record.trial)
         trial.state, trial.stopped = "running", False
         trial.passed += 1
         trial.promotions += 1
 
     def _end_trial(self, record: TrialFinished) -> None:
-        trial = self.trials[record.trial]
+        trial = self._trial(record.trial)
         trial.state, trial.reason = record.status, record.reason
         if record.best_metrics is not None:
             trial.best_epoch, trial.best_metrics = record.best_epoch, record.best_metrics
@@ -176,7 +185,7 @@ class RunProgress:
 
     def value(self, trial: TrialProgress) -> float | None:
         """The objective at the trial's best epoch; None where it has none, or none that is finite."""
-        if self.started is None or trial.best_metrics is None:
+        if self.started is None or trial.best_epoch is None or trial.best_metrics is None:
             return None
         value = trial.best_metrics.get(self.started.objective.metric)
         return value if value is not None and math.isfinite(value) else None

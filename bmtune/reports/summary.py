@@ -15,6 +15,7 @@ from bmtune.config.best import read_best
 from bmtune.config.paths import with_values
 from bmtune.config.space import SearchSpace
 from bmtune.config.space import load_space
+from bmtune.errors import FormatError
 from bmtune.errors import RunFolderError
 from bmtune.records import read_records
 from bmtune.reports.progress import RunProgress
@@ -30,8 +31,8 @@ class Summary:
     """What a run found so far.
 
     Attributes:
-        best: What `best.yaml` says, or would say if it were written now.
-        top: The best trials, the winner first.
+        best: What `best.yaml` says, or would say if it were written now; after a confirmation its winner.
+        top: The best trials of the search, the best first.
         finished: Whether the search ended by itself.
         notice: One sentence about a damaged end of the records that was left out, or None.
     """
@@ -59,19 +60,48 @@ def summarize(run: Path, num_top: int = 1) -> Summary:
             f"a run must be a folder with {RECORDS_FILE}, but {run} is not; give the folder that a search wrote"
         )
     read = read_records(run / RECORDS_FILE)
-    progress = RunProgress(read.records)
-    ranked = progress.ranked()[:num_top]
-    if progress.started is None or not ranked:
+    try:
+        progress = RunProgress(read.records)
+    except ValueError as error:
+        raise FormatError(
+            f"records must follow from those before them, but in {run / RECORDS_FILE} they do not ({error}); restore "
+            "the file from a copy"
+        ) from error
+    if not progress.ranked():
         raise RunFolderError(
             f"a run must have a trial with a finished epoch of its main phase, but {run} has "
             f"{len(progress.trials)} trials and none of them has; wait, or search again"
         )
-    space = load_space(run / SEARCH_FILE)
-    top = tuple(_entry(progress, trial, space) for trial in ranked)
-    if (run / BEST_FILE).is_file():
-        kept = read_best(run / BEST_FILE).best
-        top = tuple(kept if (entry.trial, entry.epoch) == (kept.trial, kept.epoch) else entry for entry in top)
-    return Summary(_file(progress, top[0]), top, progress.finished is not None, read.notice)
+    best, top = best_of(progress, load_space(run / SEARCH_FILE), run, num_top)
+    return Summary(best, top, progress.finished is not None, read.notice)
+
+
+def best_of(
+    progress: RunProgress, space: SearchSpace, run: Path, num_top: int = 1
+) -> tuple[BestFile, tuple[BestEntry, ...]]:
+    """What `best.yaml` says, or would say if it were written now, and the best trials.
+
+    Args:
+        progress: The tally of a run of which at least one trial was measured.
+        space: Its search space.
+        run: Its folder.
+        num_top: Most trials.
+
+    Raises:
+        FormatError: `best.yaml` has a format or a version that this release does not read.
+        ConfigError: `best.yaml` was edited and breaks a rule.
+    """
+    top = tuple(_entry(progress, trial, space) for trial in progress.ranked()[:num_top])
+    if not (run / BEST_FILE).is_file():
+        return _file(progress, top[0]), top
+    file = read_best(run / BEST_FILE)
+    if file.confirmation is not None:
+        # A confirmation decides for itself: its winner need not be the one that the search found best, and was trained
+        # with another seed than the trial.
+        return file, top
+    kept = file.best
+    top = tuple(kept if (entry.trial, entry.epoch) == (kept.trial, kept.epoch) else entry for entry in top)
+    return _file(progress, top[0]), top
 
 
 def _entry(progress: RunProgress, trial: TrialProgress, space: SearchSpace) -> BestEntry:

@@ -12,7 +12,13 @@ from typing import Any
 from typing import Self
 
 from bmtune.config.space_model import RunSettings
+from bmtune.errors import BmtuneError
 from bmtune.errors import ResourceError
+from bmtune.redaction import redacted
+from bmtune.search.exposure import Exposure
+from bmtune.search.exposure import check_exposure
+from bmtune.search.exposure import look_at
+from bmtune.search.exposure import takes_our_token
 
 ENVIRONMENT = {
     # Tune's own output, loggers, state snapshots, change of directory and signal handler are not wanted: records,
@@ -52,6 +58,20 @@ def local_environment(modules: str = FOR_HOSTS) -> dict[str, str]:
     }
 
 
+PRIVATE = ("RAY_AUTH_MODE", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER")
+"""Those of `local_environment` that a user's own environment does not change: a search opens no door."""
+
+
+def _make_private(modules: str) -> bool:
+    """Sets the environment of a cluster of one's own; False where Ray was imported before, with another one."""
+    wanted = local_environment(modules)
+    was_set = all(os.environ.get(name) == value for name, value in wanted.items() if name in PRIVATE)
+    in_time = "ray" not in sys.modules or (was_set and wanted.keys() <= os.environ.keys())
+    for name, value in wanted.items():
+        os.environ[name] = value if name in PRIVATE else os.environ.get(name, value)
+    return in_time
+
+
 LOCAL_OPTIONS: dict[str, Any] = {
     "address": "local",
     "include_dashboard": False,
@@ -71,24 +91,35 @@ class Cluster:
     Connecting takes seconds in which this process mostly waits; the caller reads its data meanwhile.
     """
 
-    def __init__(self, address: str | None, patience_s: float = PATIENCE_S, modules: str = FOR_HOSTS) -> None:
+    def __init__(
+        self,
+        address: str | None,
+        patience_s: float = PATIENCE_S,
+        modules: str = FOR_HOSTS,
+        *,
+        allow_open: bool = False,
+    ) -> None:
         """Begins to connect.
 
         Args:
             address: A cluster to join ("auto", "ray://...", "host:port"); None starts one on this machine.
             patience_s: Seconds that connecting may take.
             modules: What processes of a cluster of one's own import beforehand.
+            allow_open: Whether to join a cluster too on which whoever reaches it runs code.
+
+        Attributes:
+            warning: After `wait`, a sentence for the user about the cluster, or None.
         """
+        self.warning: str | None = None
         self._address = address
+        self._allow_open = allow_open
         self._patience_s = patience_s
         self._temporary: str | None = None
         self._owned = False
         self._error: Exception | None = None
-        local = local_environment(modules) if address is None else {}
-        self._too_late = "ray" in sys.modules and any(name not in os.environ for name in local)
-        wanted = ENVIRONMENT | local
-        for name, value in wanted.items():
+        for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
+        self._too_late = address is None and not _make_private(modules)
         self._connected = threading.Event()
         self._released = threading.Event()
         self._thread = threading.Thread(target=self._hold, name="ray", daemon=True)
@@ -100,17 +131,14 @@ class Cluster:
         Raises:
             ResourceError: There is no such cluster, or Ray does not start.
         """
-        target = self._address or "this machine"
+        target = redacted(self._address) if self._address else "this machine"
         if not self._connected.wait(self._patience_s):
             raise ResourceError(
                 f"Ray must answer within {self._patience_s:g} s, but {target} has not; "
                 "end what keeps the machine busy, or check --address"
             )
         if self._error is not None:
-            text = " ".join(str(self._error).split())
-            raise ResourceError(
-                f"a search needs Ray, but {target} gives none: {text}; check --address, or leave it away"
-            ) from self._error
+            raise _told(self._error, target) from self._error
 
     def _hold(self) -> None:
         """Connects, and lives until `close`: Linux ends Ray's processes with the thread that started them."""
@@ -122,6 +150,10 @@ class Cluster:
         self._released.wait()
 
     def _start(self) -> None:
+        found = None if self._address is None or _is_connected() else look_at(self._address)
+        if found is not None:
+            self.warning = check_exposure(found, os.environ, allowed=self._allow_open)
+            _fit_to(found)
         # Imported here: the import alone takes seconds, and belongs in this thread.
         import ray
 
@@ -132,11 +164,11 @@ class Cluster:
             return
         if self._too_late:
             raise RuntimeError("it was imported before the search could make it private; import ray after the search")
-        if self._address is None:
+        if found is None:
             self._temporary = tempfile.mkdtemp(prefix="bmtune-ray-")
             ray.init(**LOCAL_OPTIONS, _temp_dir=self._temporary)
         else:
-            ray.init(address=self._address, log_to_driver=False, logging_level=logging.ERROR)
+            ray.init(address=found.address, log_to_driver=False, logging_level=logging.ERROR)
         self._owned = True
 
     def close(self) -> None:
@@ -162,6 +194,39 @@ class Cluster:
     ) -> None:
         """Disconnects."""
         self.close()
+
+
+def _is_connected() -> bool:
+    """Whether this process has a cluster already, which a program that searches may have joined itself."""
+    return "ray" in sys.modules and bool(sys.modules["ray"].is_initialized())
+
+
+def _fit_to(found: Exposure) -> None:
+    """Sets the environment that joining this cluster takes; Ray reads it when it is imported.
+
+    Raises:
+        ConnectionError: Nothing answers there.
+        ResourceError: It takes another token than ours.
+    """
+    if found.refusal is not None:
+        raise ConnectionError(found.refusal)
+    if found.asks_for_token and not takes_our_token(found):
+        raise ResourceError(
+            f"the Ray cluster's token must be given, but {redacted(found.address)} takes none from here (command line: "
+            "--address); set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH"
+        )
+    os.environ.setdefault("RAY_AUTH_MODE", "token" if found.asks_for_token else "disabled")
+    if not found.beyond:
+        # Ray would look for it at this machine's outward address.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+
+
+def _told(error: Exception, target: str) -> BmtuneError:
+    """What went wrong, for the user."""
+    if isinstance(error, BmtuneError):
+        return error
+    text = redacted(" ".join(str(error).split()))
+    return ResourceError(f"a search needs Ray, but {target} gives none: {text}; check --address, or leave it away")
 
 
 def check_resources(run: RunSettings) -> int:

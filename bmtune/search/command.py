@@ -1,5 +1,7 @@
 """The whole of `bmtune search`: check, connect, run. Light to import: what is heavy is loaded once it is needed."""
 
+from bmtune.confirmation.progress import Follower
+from bmtune.confirmation.progress import Silent
 from bmtune.records import RunListener
 from bmtune.search.cluster import FOR_HOSTS
 from bmtune.search.cluster import FOR_TRIALS
@@ -10,17 +12,27 @@ from bmtune.search.resolve import check_data
 from bmtune.search.resolve import resolve_options
 
 
-def search(request: SearchRequest, listener: RunListener) -> SearchOutcome:
-    """Checks a request and runs it; Ray starts while the data are read.
+def search(request: SearchRequest, listener: RunListener, follower: Follower | None = None) -> SearchOutcome:
+    """Checks a request and runs it, and confirms what it found; Ray starts while the data are read.
+
+    Args:
+        request: What is searched.
+        listener: Hears of every record.
+        follower: Hears how far the confirmation is.
 
     Raises:
         BmtuneError: The request breaks a rule (nothing is written then), or the search stopped itself.
     """
     resolved = resolve_options(request)
     modules = FOR_TRIALS if resolved.space.run.pack == 1 else FOR_HOSTS
-    with Cluster(resolved.address, modules=modules) as cluster:
+    with Cluster(resolved.address, modules=modules, allow_open=resolved.allow_open_cluster) as cluster:
         resolved = check_data(resolved)
         # Imported here: Optuna and Ray take seconds, in which Ray's own processes start.
+        from bmtune.search.confirm_command import confirm_after
+        from bmtune.search.driver import SOLO
         from bmtune.search.driver import run_search
 
-        return run_search(resolved, listener, cluster)
+        def afterwards(outcome: SearchOutcome) -> SearchOutcome:
+            return confirm_after(outcome, resolved.space.run.confirm, follower or Silent(), SOLO)
+
+        return run_search(resolved, listener, cluster, afterwards=afterwards)

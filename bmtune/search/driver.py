@@ -4,6 +4,7 @@ import time
 from contextlib import ExitStack
 from contextlib import closing
 from dataclasses import dataclass
+from dataclasses import replace
 
 import optuna
 
@@ -21,7 +22,9 @@ from bmtune.search.going_on import complete_last_event
 from bmtune.search.lanes import seam_holds
 from bmtune.search.ledger import Ledger
 from bmtune.search.old_run import RECORDS_FILE
+from bmtune.search.outcome import Afterwards
 from bmtune.search.outcome import SearchOutcome
+from bmtune.search.outcome import unchanged
 from bmtune.search.plan import plan_hosts
 from bmtune.search.plan import whole_gpus
 from bmtune.search.resolve import ResolvedSearch
@@ -55,7 +58,11 @@ SOLO = Backend()
 
 
 def run_search(
-    resolved: ResolvedSearch, listener: RunListener, cluster: Cluster | None = None, backend: Backend = SOLO
+    resolved: ResolvedSearch,
+    listener: RunListener,
+    cluster: Cluster | None = None,
+    backend: Backend = SOLO,
+    afterwards: Afterwards = unchanged,
 ) -> SearchOutcome:
     """Runs a search.
 
@@ -64,6 +71,7 @@ def run_search(
         listener: Hears of every record.
         cluster: A connection that has begun; None begins one.
         backend: What trains and measures.
+        afterwards: What happens to the outcome when all records are written, on the same Ray.
 
     Raises:
         ResourceError: One trial fits on no machine.
@@ -73,13 +81,14 @@ def run_search(
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with ExitStack() as stack:
-        connected = stack.enter_context(cluster or Cluster(resolved.address))
+        connected = stack.enter_context(cluster or Cluster(resolved.address, allow_open=resolved.allow_open_cluster))
         # Old records are read while Ray starts; a new run leaves nothing behind where there is no room for it.
         run = stack.enter_context(open_run(resolved)) if resolved.resumes else None
         connected.wait()
-        placement = _placement(resolved, backend.trainable)
+        placement = replace(_placement(resolved, backend.trainable), warning=connected.warning)
         run = run or stack.enter_context(open_run(resolved))
         outcome, stopper = _recorded(resolved, run, listener, placement, backend)
+        outcome = afterwards(outcome)
     if stopper.failure is not None:
         raise SearchStoppedError(
             f"a search must have trials that can be trained, but {stopper.reason}; "
@@ -102,11 +111,13 @@ class _Placement:
         concurrent: Trials at once.
         fleet: The hosts whose lanes they take; None: each has a process of its own.
         notice: A sentence about that for the user, or None.
+        warning: One about the cluster, or None.
     """
 
     concurrent: int
     fleet: Fleet | None = None
     notice: str | None = None
+    warning: str | None = None
 
 
 def _placement(resolved: ResolvedSearch, trainable: type[BornTrial]) -> _Placement:
@@ -141,7 +152,7 @@ def _recorded(
         with closing(StudyView(folder / STUDY_FILE, state)) as view:
             ledger = Ledger(state, run.writer, [view, listener])
             hint = sharing_hint(resolved.space.base, resolved.space.parameters) if placement.fleet else None
-            for text in (placement.notice, None if run.past else hint):
+            for text in (placement.warning, placement.notice, None if run.past else hint):
                 if text is not None:
                     ledger.record(Notice(text=text))
             complete_last_event(ledger, folder)

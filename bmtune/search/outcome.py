@@ -1,5 +1,6 @@
 """What a search came to."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,3 +25,12 @@ class SearchOutcome:
     counts: TrialCounts
     interrupted: bool
     notice: str | None = None
+
+
+Afterwards = Callable[[SearchOutcome], SearchOutcome]
+"""What is done with the outcome of a search."""
+
+
+def unchanged(outcome: SearchOutcome) -> SearchOutcome:
+    """Nothing is done."""
+    return outcome

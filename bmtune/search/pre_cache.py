@@ -46,6 +46,10 @@ class Pretraining(Protocol):
         """
         ...
 
+    def pre_pictures(self, result: Pretrained) -> dict[str, bytes]:
+        """PNG files of a result by name, such as training it would have drawn."""
+        ...
+
 
 @dataclass(frozen=True)
 class PreEntry:
@@ -197,6 +201,7 @@ class PreShare:
         self._training = training
         self._facts = training.pre_determined_by()
         self._claims = False
+        self._pictures: dict[str, bytes] = {}
 
     def begin(self) -> PretrainingShared | Literal["train", "wait"]:
         """What the trial does now; to be asked again as long as the answer is "wait"."""
@@ -218,7 +223,7 @@ class PreShare:
             epochs=found.result.epochs,
             metrics=metrics,
         )
-        self._facts = None
+        self._facts, self._pictures = None, self._training.pre_pictures(found.result)
         return shared
 
     def after_epoch(self) -> None:
@@ -234,6 +239,11 @@ class PreShare:
     def take_notices(self) -> list[str]:
         """What went wrong with the cache since the last call."""
         return self._cache.take_notices()
+
+    def take_pictures(self) -> dict[str, bytes]:
+        """PNG files of the result that was taken since the last call, by name."""
+        found, self._pictures = self._pictures, {}
+        return found
 
     def leave(self) -> None:
         """To be called when the trial is trained no more: another one may pre-train in its place."""

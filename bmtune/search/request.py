@@ -20,6 +20,7 @@ class SearchRequest:
         name: Name of the run; None: made from trainer, data set and time.
         storage: Folder of all runs.
         address: Ray cluster to join; None: one of its own on this machine.
+        allow_open_cluster: Whether to join a cluster too that asks nobody for a token.
         overrides: (path, value as text) pairs that fix hyperparameters.
         scheduler: "asha" or "none".
         halving: "promote" or "stop".
@@ -31,6 +32,7 @@ class SearchRequest:
         report_every_s: Seconds between two reports of one trial; 0: a report after every epoch.
         pre_cache: Folder of results of pre-training that several runs share; None: one in the run folder.
         wandb: "online" or "offline".
+        confirm: "K:S", "auto" or "none".
         resume: Whether to go on with the run called `name`, or with the newest one.
         force: Whether, where that run cannot go on as asked, a new one learns from its trials.
     """
@@ -46,6 +48,7 @@ class SearchRequest:
     name: str | None = None
     storage: Path = Path("outputs")
     address: str | None = None
+    allow_open_cluster: bool = False
     overrides: tuple[tuple[str, str], ...] = ()
     scheduler: str | None = None
     halving: str | None = None
@@ -57,5 +60,6 @@ class SearchRequest:
     report_every_s: float | None = None
     pre_cache: str | None = None
     wandb: str | None = None
+    confirm: str | None = None
     resume: bool = False
     force: bool = False

@@ -1,6 +1,5 @@
 """From a request to a search in which everything was checked, before anything is written."""
 
-import re
 import time
 from dataclasses import dataclass
 from dataclasses import replace
@@ -20,6 +19,8 @@ from bmtune.config.metrics import METRICS
 from bmtune.config.metrics import known_metric
 from bmtune.config.mistakes import clean
 from bmtune.config.mistakes import did_you_mean
+from bmtune.config.names import check_local
+from bmtune.config.names import check_name
 from bmtune.config.paths import COMMAND_LINE
 from bmtune.config.paths import get
 from bmtune.config.pretraining import pretrains_alike
@@ -65,6 +66,7 @@ class ResolvedSearch:
         run_folder: Where the run is to be; it does not hold one yet.
         address: Ray cluster to join, or None.
         data_hash: Hash of the data set's content; empty until `check_data`.
+        allow_open_cluster: Whether that cluster may be one that asks nobody for a token.
         old: The run that this one goes on with, or learns from; None: it has nothing to do with any.
     """
 
@@ -72,6 +74,7 @@ class ResolvedSearch:
     run_folder: Path
     address: str | None
     data_hash: str = ""
+    allow_open_cluster: bool = False
     old: OldRun | None = None
 
     @property
@@ -122,7 +125,11 @@ def resolve_options(request: SearchRequest) -> ResolvedSearch:
             f"a run needs a folder of its own, but {folder} holds something already; give another --name or --storage"
             f"{', or --resume to go on with the run there' if there else ''}"
         )
-    return ResolvedSearch(space, folder, request.address)
+    return _at(request, space, folder)
+
+
+def _at(request: SearchRequest, space: SearchSpace, folder: Path, old: OldRun | None = None) -> ResolvedSearch:
+    return ResolvedSearch(space, folder, request.address, allow_open_cluster=request.allow_open_cluster, old=old)
 
 
 def _check_words(request: SearchRequest) -> None:
@@ -137,11 +144,9 @@ def _check_words(request: SearchRequest) -> None:
             f"--force says what becomes of a run that cannot be resumed, but there is no --resume ({COMMAND_LINE}: "
             "--force); leave it away"
         )
-    if request.name is not None and not re.fullmatch(r"[\w][\w.+-]*", request.name):
-        raise ConfigError(
-            f"a name must be letters, digits, '.', '_', '+' and '-', but got {request.name!r} "
-            f"({COMMAND_LINE}: --name); choose another"
-        )
+    if request.name is not None:
+        check_name(request.name, f"{COMMAND_LINE}: --name")
+    check_local(str(request.storage), f"{COMMAND_LINE}: --storage")
 
 
 def _space(space: SearchSpace, request: SearchRequest) -> SearchSpace:
@@ -178,7 +183,7 @@ def _resumed(request: SearchRequest) -> ResolvedSearch:
         num_started=seen.num_started,
     )
     if refused:
-        return _learning(ResolvedSearch(space, folder, request.address, old=old), refused)
+        return _learning(_at(request, space, folder, old), refused)
     if space.budget.trials < seen.num_started:
         raise ConfigError(
             f"a run that goes on must have at least the trials that it started, but {folder} has started "
@@ -187,7 +192,7 @@ def _resumed(request: SearchRequest) -> ResolvedSearch:
     asked = request.trials is not None or request.time_budget_s is not None
     more = asked and space.budget.trials > seen.num_started
     ended = seen.end.reason if seen.end is not None and not more else None
-    return ResolvedSearch(space, folder, request.address, old=replace(old, ended=ended))
+    return _at(request, space, folder, replace(old, ended=ended))
 
 
 def _learning(search: ResolvedSearch, refused: tuple[Change, ...]) -> ResolvedSearch:
@@ -322,6 +327,8 @@ def _with_pre_seed(space: SearchSpace, request: SearchRequest) -> SearchSpace:
 
 def _check_pre_cache(space: SearchSpace) -> None:
     folder = space.run.pre_cache
+    if folder is not None:
+        check_local(folder, f"{COMMAND_LINE}: --pre-cache")
     if folder is not None and Path(folder).exists() and not Path(folder).is_dir():
         raise ConfigError(
             f"results of pre-training must be kept in a folder, but {folder} is a file ({COMMAND_LINE}: --pre-cache); "

@@ -113,7 +113,9 @@ class Rounds:
                 self._fail(lane.number, error)
                 return False
             lane.asks = begun == "wait"
-            lane.log.begin(begun if isinstance(begun, PretrainingShared) else None, lane.share.take_notices())
+            lane.log.begin(lane.share.take_notices())
+            if isinstance(begun, PretrainingShared):
+                lane.log.take_shared(begun, lane.share.take_pictures())
         return not lane.asks
 
     def apply(self, command: Command) -> None:
@@ -157,7 +159,7 @@ class Rounds:
             raise entry
         if lane.share is not None:
             lane.share.after_epoch()
-            lane.log.begin(None, lane.share.take_notices())
+            lane.log.begin(lane.share.take_notices())
         due = lane.log.take(lane.training, entry)
         if due is not None:
             self._say(lane, due)

@@ -25,6 +25,7 @@ from bmtune.training import from_checkpoint
 from bmtune.training import main_best
 from bmtune.training import make_problem
 from bmtune.training import pre_determined_by
+from bmtune.training import pre_pictures
 from bmtune.training import pre_result
 from bmtune.training import start
 from bmtune.training import test_metrics
@@ -56,9 +57,12 @@ class SoloTraining:
 
     def __init__(self, config: TrialConfig, device: str, saved: Saved | None) -> None:
         """Starts a trial, or goes on from what `last` returned."""
-        problem = make_problem(config, load_data(config), device)
+        data = load_data(config)
+        problem = make_problem(config, data, device)
         self.lane = Lane(problem, from_checkpoint(problem, *saved) if saved else start(problem))
         self.keys: dict[str, str] = {}
+        # Trainings on more splits than are kept would load them again and again to ask for it.
+        self._content_hash = data.content_hash
 
     def advance(self) -> EpochReport:
         """See `Training.advance`."""
@@ -81,7 +85,7 @@ class SoloTraining:
         config, state = self.lane.problem.config, self.lane.state
         if not config.pretrains or state.phase != "pre" or state.status.ended:
             return None
-        return pre_determined_by(config, load_data(config).content_hash, self.lane.problem.device.type)
+        return pre_determined_by(config, self._content_hash, self.lane.problem.device.type)
 
     def pre_result(self) -> Pretrained | None:
         """See `Pretraining.pre_result`."""
@@ -94,6 +98,10 @@ class SoloTraining:
             return None
         self.lane = self.lane._replace(state=state)
         return metrics
+
+    def pre_pictures(self, result: Pretrained) -> dict[str, bytes]:
+        """See `Pretraining.pre_pictures`."""
+        return pre_pictures(self.lane.problem, result)
 
 
 class Together:
@@ -117,7 +125,9 @@ class Together:
     def advance(self, trainings: Sequence[SoloTraining]) -> Sequence[EpochReport]:
         """See `Packing.advance`."""
         reports: list[EpochReport] = []
-        advanced = advance_lanes([training.lane for training in trainings])
+        lanes = [training.lane for training in trainings]
+        with self._widths.turn(lanes):
+            advanced = advance_lanes(lanes)
         for training, (state, report) in zip(trainings, advanced, strict=True):
             training.lane = training.lane._replace(state=state)
             reports.append(report)

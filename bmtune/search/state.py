@@ -206,23 +206,28 @@ class SearchState:
 
         Trials that have ended can win, and paused ones as if they ended now: a search may be interrupted before that.
         """
-        candidates = [*self.finished.values(), *map(self._ended_now, self.paused)]
-        measured = [trial for trial in candidates if _is_measured(trial)]
-        highest = max(map(self._merit, measured), default=0.0)
-        best: FinishedTrial | None = None
-        for trial in sorted(measured, key=lambda trial: trial.run.number):
-            if self._merit(trial) < highest:
-                continue
-            if best is None or self.objective.better(_value(trial), _value(best)):
-                best = trial
-        return best
+        trains = self.running.keys() - self.paused.keys()
+        return next((trial for trial in self.ranked if trial.run.number not in trains), None)
+
+    @property
+    def ranked(self) -> list[FinishedTrial]:
+        """All trials that were measured and did not fail, best first; of equals the earlier one.
+
+        Those that have not ended count as if they ended now: a search may have been killed.
+        """
+        candidates = [*self.finished.values(), *map(self._ended_now, self.running)]
+        sign = -1 if self.objective.mode == "max" else 1
+        return sorted(
+            filter(_is_measured, candidates),
+            key=lambda trial: (-self._merit(trial), sign * _value(trial), trial.run.number),
+        )
 
     def _ended_now(self, number: int) -> FinishedTrial:
         trial = self.running[number]
         end = TrialFinished(
             trial=number,
             status="pruned",
-            reason=f"paused at rung {self.paused[number]}",
+            reason=f"paused at rung {self.paused[number]}" if number in self.paused else "it had not ended",
             value=self.value_of(trial),
             best_epoch=trial.best_epoch,
             best_metrics=trial.best_metrics,

@@ -27,6 +27,7 @@ from bmtune.config.root import TrialConfig
 from bmtune.records import CheckpointWritten
 from bmtune.records import Epoch
 from bmtune.records import PretrainingShared
+from bmtune.redaction import redacted
 from bmtune.search.pre_cache import PreCache
 from bmtune.search.pre_cache import PreShare
 from bmtune.search.pre_cache import Pretraining
@@ -198,9 +199,14 @@ class TrialLog:
         waits = self._budget in self._task.rungs
         return DueReport(report.epochs, kept, report.end, waits, trained=False, shared=report.shared)
 
-    def begin(self, shared: PretrainingShared | None, notices: Sequence[str] = ()) -> None:
-        """What the next report tells besides: that pre-training came from another trial, and notices."""
-        self._shared, self._notices = shared or self._shared, (*self._notices, *notices)
+    def begin(self, notices: Sequence[str]) -> None:
+        """Notices that the next report tells of."""
+        self._notices = (*self._notices, *notices)
+
+    def take_shared(self, shared: PretrainingShared, pictures: Mapping[str, bytes]) -> None:
+        """That pre-training came from another trial, which the next report tells of, and pictures of what came."""
+        self._shared = shared
+        self._unwritten += self._pictures("pre", shared.epochs, pictures)
 
     def take(self, training: Training, report: EpochReport) -> DueReport | None:
         """Takes an epoch that `training` has just finished; the report that is due now, if any."""
@@ -211,7 +217,7 @@ class TrialLog:
         self._untold.append(_to_record(self._task.trial, report))
         self._epochs_since += 1
         whole = at_rung or ended or self._checkpoint_is_due(now)
-        self._unwritten += self._pictures(report)
+        self._unwritten += self._pictures(report.phase, report.epoch, report.pictures)
         if not whole and self._told_at is not None and now - self._told_at < self._task.report_every_s:
             return None
         self._told_at = now
@@ -257,12 +263,12 @@ class TrialLog:
             self._last_at, self._epochs_since = now, 0
         return DueReport(epochs, tuple(writes), end, waits, shared=shared, notices=notices)
 
-    def _pictures(self, report: EpochReport) -> list[Write]:
+    def _pictures(self, phase: str, epoch: int, pictures: Mapping[str, bytes]) -> list[Write]:
         """Pictures lie beside the checkpoints, before the record of their epoch speaks of it."""
         folder, trial = self._task.run_folder, self._task.trial
         return [
-            partial(_write_picture, Path(folder, picture_path(trial, report.phase, report.epoch, name)), png)
-            for name, png in report.pictures.items()
+            partial(_write_picture, Path(folder, picture_path(trial, phase, epoch, name)), png)
+            for name, png in pictures.items()
         ]
 
     def _best(self, training: Training, report: EpochReport) -> Write:
@@ -328,7 +334,8 @@ class TrialRun:
         # A cache of its own: a trial that is alone in its process waits for nobody.
         self._share = task.share(PreCache(Path(task.pre_cache)), self._training) if task.pre_cache is not None else None
         begun = self._share.begin() if self._share else "train"
-        self._log.begin(begun if isinstance(begun, PretrainingShared) else None)
+        if self._share and isinstance(begun, PretrainingShared):
+            self._log.take_shared(begun, self._share.take_pictures())
 
     def next_report(self) -> TrialReport:
         """Trains until a report is due; whoever asks has recorded the one before."""
@@ -338,7 +345,7 @@ class TrialRun:
             report = self._training.advance()
             if self._share is not None:
                 self._share.after_epoch()
-                self._log.begin(None, self._share.take_notices())
+                self._log.begin(self._share.take_notices())
             due = self._log.take(self._training, report)
         return due.carry_out()
 
@@ -353,9 +360,9 @@ def guarded(work: Callable[[], TrialReport]) -> TrialReport:
 
 def failed_end(error: Exception) -> TrialEnd:
     """The end of a trial that raised, with its traceback."""
-    text = str(error).split("\n")[0]
+    text = redacted(str(error).split("\n")[0])
     reason = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return TrialEnd(status="failed", reason=reason, error="".join(traceback.format_exception(error)))
+    return TrialEnd(status="failed", reason=reason, error=redacted("".join(traceback.format_exception(error))))
 
 
 def _write_picture(path: Path, png: bytes) -> None:

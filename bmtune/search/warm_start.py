@@ -39,8 +39,8 @@ def learned(
 ) -> tuple[TrialTaken | Notice, ...]:
     """The records with which a new run says what it learns from an old one.
 
-    A trial that ended counts, and one that waits at a rung as if it had ended there. It must have the configuration of a
-    trial that the new space may propose, seeds and budget aside, and a value of the new objective.
+    A trial that ended counts, and one that waits at a rung as if it had ended there. It must have the configuration of
+    a trial that the new space may propose, seeds and budget aside, and a value of the new objective.
 
     Args:
         old: The search that the old run was.

@@ -13,6 +13,7 @@ from bmtune.config.best import BestFile
 from bmtune.config.best import ObjectiveEntry
 from bmtune.config.best import TrialCounts
 from bmtune.config.best import write_best
+from bmtune.config.names import within
 from bmtune.config.root import TrialConfig
 from bmtune.search.state import FinishedTrial
 from bmtune.search.state import SearchState
@@ -55,7 +56,7 @@ def keep_winner(state: SearchState, folder: Path, on_test_rows: OnTestRows) -> B
         return None
     assert header is not None, "a search that has a winner has begun"
     config = trial_config(state, best.run.params, best.run.seed)
-    tensors, facts = read_checkpoint(folder / best.run.checkpoints["best"])
+    tensors, facts = read_checkpoint(within(folder, best.run.checkpoints["best"]))
     test = {f"test/{name}": value for name, value in on_test_rows(config, tensors).items()}
     metrics = {**facts["metrics"], **test}
     write_checkpoint(folder / BEST_FOLDER, tensors, {**facts, "metrics": metrics})

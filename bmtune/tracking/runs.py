@@ -156,6 +156,14 @@ class TrialRuns:
         if trial is not None:
             start = {f"pre/{name}": value for name, value in record.metrics.items()}
             trial.run.summary.update({**start, "pre/shared_from": f"{record.from_run}/{record.from_trial}"})
+            picture = self._picture(record.trial, "pre", record.epochs)
+            if picture:
+                trial.run.log(picture, step=trial.steps)
+
+    def _picture(self, trial: int, phase: str, epoch: int) -> dict[str, object]:
+        """The picture of an epoch by its key, where there is one."""
+        shown = self._folder / picture_path(trial, phase, epoch, PICTURE)
+        return {f"{phase}/{PICTURE}": self._service.image(shown)} if shown.is_file() else {}
 
     def _epoch(self, record: Epoch) -> None:
         trial = self._open.get(record.trial)
@@ -168,8 +176,7 @@ class TrialRuns:
             trial.main_phase = record.phase
         values = epoch_values(record.phase, record.epoch, record.metrics)
         define_metrics(trial.run, values, trial.defined)
-        shown = self._folder / picture_path(record.trial, record.phase, record.epoch, PICTURE)
-        picture = {f"{record.phase}/{PICTURE}": self._service.image(shown)} if shown.is_file() else {}
+        picture = self._picture(record.trial, record.phase, record.epoch)
         trial.run.log({**values, **picture}, step=trial.steps)
 
     def _pass_or_hold(self, number: int, *, held: bool) -> None:

@@ -6,6 +6,7 @@ from bmtune.training.outcome import test_metrics
 from bmtune.training.outcome import timings
 from bmtune.training.pretraining import Pretrained
 from bmtune.training.pretraining import pre_determined_by
+from bmtune.training.pretraining import pre_pictures
 from bmtune.training.pretraining import pre_result
 from bmtune.training.pretraining import with_pre_result
 from bmtune.training.problem import Problem
@@ -33,6 +34,7 @@ __all__ = [
     "make_problem",
     "outcome",
     "pre_determined_by",
+    "pre_pictures",
     "pre_result",
     "start",
     "start_at",

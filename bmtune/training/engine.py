@@ -36,6 +36,15 @@ class Engine(Protocol):
         """The value of `loss(player.params, *arguments)`, detached, and its gradient in the params."""
         ...
 
+    def value_and_slopes(
+        self, function: Callable[..., tuple[Tensor, Params]], player: Player, *arguments: Any
+    ) -> tuple[Tensor, Params]:
+        """What `function(player.params, *arguments)` returns: a value and, derived by hand, its gradient in the params.
+
+        The function bears free axes in front of every tensor, one for trials that are trained together.
+        """
+        ...
+
     def call(self, function: Callable[..., Value], *arguments: Any) -> Value:
         """`function(*arguments)` without gradients."""
         ...
@@ -74,6 +83,13 @@ class SoloEngine:
         # An empty tensor (a chain without odd core) takes no part in the loss: its gradient is itself.
         found = iter(torch.autograd.grad(value, [leaf for leaf in leaves if leaf.numel()]))
         return value.detach(), tuple(next(found) if leaf.numel() else leaf.detach() for leaf in leaves)
+
+    def value_and_slopes(
+        self, function: Callable[..., tuple[Tensor, Params]], player: Player, *arguments: Any
+    ) -> tuple[Tensor, Params]:
+        """See `Engine.value_and_slopes`."""
+        with torch.no_grad():
+            return function(player.params, *arguments)
 
     def call(self, function: Callable[..., Value], *arguments: Any) -> Value:
         """See `Engine.call`."""

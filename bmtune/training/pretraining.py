@@ -9,10 +9,12 @@ from bmtune.born import Cores
 from bmtune.config.pretraining import pretraining_part
 from bmtune.config.root import TrialConfig
 from bmtune.training.problem import Problem
+from bmtune.training.recipes import PHASES
 from bmtune.training.settle import is_finite
 from bmtune.training.settle import on_to_main
 from bmtune.training.state import TrialState
 from bmtune.training.status import Status
+from bmtune.training.trial import pictures
 
 METHOD = 1
 """To be raised with every change after which `pre` leaves other cores than before."""
@@ -41,6 +43,12 @@ def pre_determined_by(config: TrialConfig, data_hash: str, device: str) -> dict[
         device: Kind of the device, "cpu" or "cuda".
     """
     return {"method": METHOD, "data": data_hash, "device": device, **pretraining_part(config)}
+
+
+def pre_pictures(problem: Problem, result: Pretrained) -> dict[str, bytes]:
+    """The picture of what pre-training left as a PNG file by its name, where `pre` draws any."""
+    cores = Cores(*(tensor.to(problem.device) for tensor in result.cores))
+    return pictures(problem, "pre", cores, tuple(dict(PHASES["pre"].rules(problem).metrics)))
 
 
 def pre_result(problem: Problem, state: TrialState) -> Pretrained | None:

@@ -28,6 +28,7 @@ class Problem:
         device: Where tensors live.
         criterion: A user's own criterion for generative training, in place of the configured one.
         critic: The tensors of a user's own critic, to start from in place of fresh ones.
+        first_row: Number of its first training row, where the rows of several trials lie one behind the other.
     """
 
     config: TrialConfig
@@ -37,6 +38,7 @@ class Problem:
     device: torch.device
     criterion: GenerativeNLL | None = None
     critic: tuple[Tensor, ...] | None = None
+    first_row: int = 0
 
     @property
     def critic_shape(self) -> CriticShape:

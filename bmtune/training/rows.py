@@ -6,6 +6,7 @@ for each axis of trials.
 
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
@@ -21,11 +22,29 @@ MAX_KEPT = 1 << 23
 """Numbers in embedded rows that are kept; larger sets are embedded batch by batch."""
 
 
-def row_batches(problem: Problem, batch_size: int, seed: int) -> Iterator[tuple[int, tuple[Tensor]]]:
-    """One pass over the training rows in seeded order: how many, and the numbers (B,) of a batch's rows."""
+class RowBatches:
+    """One pass over the training rows: how many, and the numbers (*, B) of a batch's rows, batch by batch."""
+
+    def __init__(self, order: Tensor, batch_size: int) -> None:
+        """A pass in an order (*, R); the last batch holds what is left."""
+        self.order = order
+        self.batch_size = batch_size
+
+    def __iter__(self) -> Iterator[tuple[int, tuple[Tensor]]]:
+        """The batches."""
+        return ((chosen.shape[-1], (chosen,)) for chosen in self.order.split(self.batch_size, -1))
+
+    @classmethod
+    def stacked(cls, passes: "Sequence[RowBatches]") -> "RowBatches":
+        """The passes of several trials, whose batches have equal sizes, as one."""
+        return cls(torch.stack([each.order for each in passes]), passes[0].batch_size)
+
+
+def row_batches(problem: Problem, batch_size: int, seed: int) -> RowBatches:
+    """One pass over the training rows in seeded order."""
     labels = problem.splits["train"].y
     order = row_order(len(labels), torch.Generator().manual_seed(seed), labels.device)
-    return ((len(chosen), (chosen,)) for chosen in order.split(batch_size))
+    return RowBatches(order + problem.first_row, batch_size)
 
 
 def embedded(problem: Problem, chosen: Tensor) -> tuple[Tensor, Tensor]:
@@ -38,7 +57,10 @@ def embedded(problem: Problem, chosen: Tensor) -> tuple[Tensor, Tensor]:
     else:
         phi = chain.features(train.x.index_select(0, flat)).unflatten(-1, shape)
         phi = phi.movedim((0, 1), (-3, -2))
-    return phi.contiguous(), train.y.index_select(0, flat).view(shape)
+    if chain.num_steps:
+        # Inner sites multiply features elementwise, where rows must lie side by side; edges only by matrix products.
+        phi = phi.contiguous()
+    return phi, train.y.index_select(0, flat).view(shape)
 
 
 @lru_cache(maxsize=4)

@@ -15,6 +15,7 @@ from bmtune.records import Record
 from bmtune.records import Rung
 from bmtune.records import TrialFinished
 from bmtune.records import TrialPromoted
+from bmtune.records import TrialStarted
 from bmtune.records import read_records
 from bmtune.search.outcome import SearchOutcome
 from bmtune.search.resolve import ResolvedSearch
@@ -47,8 +48,40 @@ def epochs(records: tuple[Record, ...]) -> dict[int, list[int]]:
     return found
 
 
+def check_published(space: SearchSpace, records: tuple[Record, ...]) -> None:
+    """Every place went to the trial that the published algorithm names, as far as it had seen at that moment."""
+    sign = -1 if space.objective.direction == "max" else 1
+    seen: dict[int, list[tuple[float, int]]] = defaultdict(list)
+    left: set[tuple[int, int]] = set()
+    started = 0
+
+    def promotable() -> tuple[int, int] | None:
+        for rung in sorted(seen, reverse=True):
+            ranked = sorted(seen[rung], key=lambda arrival: arrival[0])
+            for _, trial in ranked[: len(ranked) // space.budget.eta]:
+                if (trial, rung) not in left:
+                    return trial, rung
+        return None
+
+    for record in records:
+        if isinstance(record, TrialStarted):
+            assert promotable() is None
+            started += 1
+        elif isinstance(record, Rung):
+            assert record.value is not None
+            seen[record.rung].append((sign * record.value, record.trial))
+            assert (record.decision == "promote") == (promotable() == (record.trial, record.rung))
+            if record.decision == "promote":
+                left.add((record.trial, record.rung))
+        elif isinstance(record, TrialPromoted):
+            # Once all were started, and none is promotable, the search still trains its best one whole.
+            assert promotable() in ((record.trial, record.rung), None if started == space.budget.trials else ())
+            left.add((record.trial, record.rung))
+
+
 def check_story(space: SearchSpace, outcome: SearchOutcome, records: tuple[Record, ...]) -> None:
     """What is true of every search that promotes."""
+    check_published(space, records)
     assert all(done == list(range(1, len(done) + 1)) for done in epochs(records).values())
     paused: dict[int, int] = {}
     for record in records:

@@ -81,7 +81,7 @@ def test_a_search_leaves_a_whole_run_folder(whole: Any) -> None:
     _, outcome, heard = whole
     folder = outcome.run_folder
     names = {path.name for path in folder.iterdir()}
-    assert names == {"search.yaml", "records.jsonl", "study.db", "checkpoints", "best.yaml", "best"}
+    assert names == {".lock", "search.yaml", "records.jsonl", "study.db", "checkpoints", "best.yaml", "best"}
     assert not [path for path in folder.rglob("*") if "pkl" in path.name or "pickle" in path.name]
     counts = outcome.counts
     assert counts.total == 20 == counts.completed + counts.pruned + counts.failed

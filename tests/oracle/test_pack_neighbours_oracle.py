@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import count
 
 import pytest
 import torch
@@ -9,9 +10,15 @@ import torch
 from bmtune.packing import Lane
 from bmtune.packing import advance_lanes
 from bmtune.packing import pack_key
+from bmtune.packing.engine import LaneEngine
+from bmtune.packing.pack import common_problem
+from bmtune.packing.pack import stacked_batches
+from bmtune.packing.stack import stack_players
+from bmtune.packing.stack import unstack_players
 from bmtune.training import Status
 from bmtune.training import advance
 from bmtune.training import start
+from bmtune.training.recipes import PHASES as RECIPE_OF
 from bmtune.training.settle import entered
 
 RECIPES = ["classification", "generative", "gan", "adversarial"]
@@ -23,6 +30,7 @@ PHASES = {
     "critic": "gan",
     "re": "gan",
 }
+STEPS = 50
 SIZES = [(4, 4), (5, 5), (4, 5)]
 """Bond and physical dimensions, all of one bucket."""
 
@@ -44,17 +52,24 @@ def in_phase(problem, phase):
     return replace(entered_there, main_players=main_players)
 
 
-def bits(state):
-    """Every tensor that the trial's next epoch depends on."""
+def tensors(players):
+    """Every tensor that the next step of the players depends on."""
     return [
-        tensor
-        for player in state.players
-        for tensor in (*player.params, *player.optimizer.first, *player.optimizer.second)
+        tensor for player in players for tensor in (*player.params, *player.optimizer.first, *player.optimizer.second)
     ]
 
 
+def bits(state):
+    """Every tensor that the trial's next epoch depends on."""
+    return tensors(state.players)
+
+
+def same_tensors(one, other):
+    return all(torch.equal(x, y) for x, y in zip(one, other, strict=True))
+
+
 def same_bits(one, other):
-    return all(torch.equal(x, y) for x, y in zip(bits(one), bits(other), strict=True))
+    return same_tensors(bits(one), bits(other))
 
 
 def with_nan(lane):
@@ -95,6 +110,38 @@ def test_a_trial_with_an_absurd_learning_rate_changes_no_bit_of_another(lane_pro
         assert found[0][number][1].metrics == found[1][number][1].metrics
     assert found[1][1][0].status is Status.DIVERGED
     assert found[1][1][1].status is Status.DIVERGED
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float64", "float32", "complex64"])
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("phase", PHASES)
+def test_no_bit_of_a_trial_changes_in_fifty_steps_beside_one_that_lost_its_numbers(
+    lane_problem, phase, optimizer, dtype
+):
+    problems = [
+        lane_problem(PHASES[phase], number, sizes(number) | {"born.dtype": dtype}, optimizer=optimizer)
+        for number in range(3)
+    ]
+    lanes = [Lane(problem, in_phase(problem, phase)) for problem in problems]
+    before = [lane.state.players for lane in lanes]
+    # Side by side on the same batches, with the middle trial as it is and without its numbers.
+    packs = [stack_players(before), stack_players([before[0], with_nan(lanes[1]).state.players, before[2]])]
+    engine, common, recipe = LaneEngine(problems), common_problem(lanes), RECIPE_OF[phase]
+    drawn = endless(lambda epoch: stacked_batches(common, problems, phase, [epoch] * 3))
+    for _ in range(STEPS):
+        batch = next(drawn)
+        packs = [recipe.step(engine, common, players, batch).players for players in packs]
+    sane, sick = (unstack_players(players, before) for players in packs)
+    for number in (0, 2):
+        assert same_tensors(tensors(sane[number]), tensors(sick[number]))
+        assert not same_tensors(tensors(sane[number]), tensors(before[number])), "it was trained"
+    assert all(torch.isfinite(tensor).all() for tensor in tensors(sane[1]))
+    assert any(torch.isnan(tensor).any() for tensor in tensors(sick[1]))
+
+
+def endless(draw):
+    return (batch for epoch in count(1) for _, batch in draw(epoch))
 
 
 def check_report(found, wanted, *, close=1e-9):

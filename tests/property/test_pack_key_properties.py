@@ -124,7 +124,7 @@ def may_differ(phase, path):
         if path.startswith(f"{section}."):
             rest = path.removeprefix(f"{section}.")
             return any(rest == own or rest.startswith(f"{own}.") for own in OWN[section] + ZERO_APART)
-    return not path.startswith(("data.", "evaluation."))
+    return path == "data.split_seed" or not path.startswith(("data.", "evaluation."))
 
 
 def pairs():
@@ -181,6 +181,17 @@ def test_trials_on_different_devices_and_in_different_phases_are_kept_apart():
     assert here != pack_key(replace(problem(), device=type(problem().device)("meta")), state)
     assert len({key(problem().config, phase) for phase in SECTIONS}) == len(SECTIONS)
     assert {phase for phases in PHASES.values() for phase in phases} == set(SECTIONS)
+
+
+def test_trials_on_rows_of_other_numbers_are_kept_apart(monkeypatch):
+    state = TrialState("gan", ())
+    splits = problem().splits
+    fewer = {**splits, "train": type(splits["train"])(splits["train"].x[1:], splits["train"].y[1:])}
+    assert pack_key(problem(), state) != pack_key(replace(problem(), splits=fewer), state)
+    other = replace(problem(), config=with_values(problem().config, {"data.split_seed": 5}))
+    assert pack_key(problem(), state) == pack_key(other, state)
+    monkeypatch.setattr("bmtune.packing.key.MOST_JOINED", splits["train"].x.numel() - 1)
+    assert pack_key(problem(), state) != pack_key(other, state)
 
 
 @given(st.integers(1, 4096), st.integers(1, 4096))

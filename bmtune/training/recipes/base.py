@@ -1,6 +1,6 @@
 """What a recipe is: the four functions that the one loop asks for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any
 from typing import NamedTuple
 from typing import Protocol
@@ -59,7 +59,7 @@ class Recipe(Protocol):
         """The players before the first step."""
         ...
 
-    def batches(self, problem: Problem, seed: int, epoch: int) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    def batches(self, problem: Problem, seed: int, epoch: int) -> Iterable[tuple[int, tuple[Any, ...]]]:
         """Pass number `epoch`, from 1, over the training rows: each batch with its weight, its number of rows."""
         ...
 

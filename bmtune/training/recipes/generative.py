@@ -1,7 +1,7 @@
 """Generative training: the likelihood of p(x, c), alone or mixed with that of p(c|x)."""
 
 from collections.abc import Callable
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -45,15 +45,13 @@ class Generative:
             target = cores.edge.real.new_tensor(config.norm_control.target).log()
         return Player.start(config.optimizer, tuple(cores)), Player.held((target,))
 
-    def batches(self, problem: Problem, seed: int, epoch: int) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    def batches(self, problem: Problem, seed: int, epoch: int) -> Iterable[tuple[int, tuple[Any, ...]]]:
         """See `Recipe.batches`: numbers (B,) of rows; with a user's criterion the rows (B, N) and labels (B,)."""
         batch_size = problem.config.trainer.generative.batch_size
         if problem.criterion is None:
-            yield from row_batches(problem, batch_size, seed)
-            return
+            return row_batches(problem, batch_size, seed)
         train, generator = problem.splits["train"], torch.Generator().manual_seed(seed)
-        for x, y in class_batches(train.x, train.y, batch_size, generator):
-            yield len(y), (x, y)
+        return ((len(y), (x, y)) for x, y in class_batches(train.x, train.y, batch_size, generator))
 
     def step(self, engine: Engine, problem: Problem, players: Players, batch: tuple[Any, ...]) -> Step:
         """See `Recipe.step`."""

@@ -92,7 +92,7 @@ def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 def test_json_has_the_promised_keys_and_no_others(running: Path, capsys: pytest.CaptureFixture[str]):
     content = json.loads(printed(capsys, str(running), "--json"))
-    assert list(content) == ["run", "trainer", "dataset", "objective", "best", "trials"]
+    assert list(content) == ["run", "trainer", "dataset", "objective", "best", "trials", "confirmation"]
     assert list(content["best"]) == ["trial", "value", "epoch", "metrics", "config", "checkpoint"]
     assert content["objective"] == [{"metric": "loss", "mode": "min"}]
     assert content["trials"] == {"total": 4, "completed": 1, "pruned": 1, "failed": 1}

@@ -6,6 +6,7 @@ import bmtune.cli.searching as searching
 from bmtune.cli.app import main
 from bmtune.config.best import BestFile
 from bmtune.config.space import load_space
+from bmtune.confirmation.progress import Follower
 from bmtune.records import Listener
 from bmtune.records import Objective
 from bmtune.records import RunStarted
@@ -36,7 +37,8 @@ class Search:
         self.interrupted = False
         monkeypatch.setattr(searching, "search", self)
 
-    def __call__(self, request: SearchRequest, listener: Listener) -> SearchOutcome:
+    def __call__(self, request: SearchRequest, listener: Listener, follower: Follower) -> SearchOutcome:
+        assert follower is listener
         self.requests.append(request)
         listener.on_record(
             RunStarted(
@@ -72,7 +74,7 @@ def test_every_option_reaches_the_request(stub: Search, here: Path):
         f"search gan --space {space} --dataset iris --trials 5 --max-epochs 7 --time-budget 10m --metric acc --seed 3 "
         "--name night --storage elsewhere --address auto --set born.bond_dim=8 --set evaluation.num_samples=99 "
         "--scheduler asha --halving promote --sampler random --cpus-per-trial 2 --gpus-per-trial 0.5 "
-        "--max-concurrent 4 --report-every 0"
+        "--max-concurrent 4 --report-every 0 --confirm 2:4"
     )
     assert main(text.split()) == 0
     assert stub.requests == [
@@ -96,6 +98,7 @@ def test_every_option_reaches_the_request(stub: Search, here: Path):
             gpus_per_trial=0.5,
             max_concurrent=4,
             report_every_s=0.0,
+            confirm="2:4",
         )
     ]
 

@@ -43,6 +43,16 @@ def best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
+@pytest.mark.parametrize("run", ["../../elsewhere", "/tmp/elsewhere", "a/b", ".."])
+def test_a_run_whose_name_leads_elsewhere_is_refused(best: Path, capsys: pytest.CaptureFixture[str], run: str):
+    text = best.read_text()
+    assert "run: night" in text
+    best.write_text(text.replace("run: night", f"run: {run}"))
+    assert main(["train", str(best), "--storage", "a/b"]) == 2
+    assert run in capsys.readouterr().err
+    assert [path.name for path in best.parent.iterdir()] == ["best.yaml"]
+
+
 def test_the_whole_budget_is_trained_and_the_best_epoch_kept(best: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["train", str(best)]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -1,3 +1,7 @@
+import ctypes
+import os
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -6,7 +10,9 @@ from bmtune.packing.memory import ALLOCATOR
 from bmtune.packing.memory import Peak
 from bmtune.packing.memory import asked_bytes
 from bmtune.packing.memory import free_bytes
+from bmtune.packing.memory import given_back
 from bmtune.packing.memory import ran_out
+from bmtune.packing.memory import share_of_machine
 
 CPU = torch.device("cpu")
 SIZE = 1000
@@ -97,6 +103,48 @@ def test_a_limit_of_a_container_counts(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "CGROUP", tmp_path)
     for name, text in {"memory.max": "1000\n", "memory.current": "700\n", "memory.stat": "inactive_file 100\n"}.items():
         (tmp_path / name).write_text(text)
-    assert free_bytes(CPU) == 400
+    # Of the 1000, 60 are never handed out; 600 are taken.
+    assert free_bytes(CPU) == 340
     (tmp_path / "memory.max").write_text("max\n")
-    assert free_bytes(CPU) != 400
+    assert free_bytes(CPU) != 340
+
+
+def test_work_that_passes_the_limit_ends_at_once_and_not_with_the_process():
+    made = []
+
+    def work():
+        while True:
+            made.append(torch.ones(SIZE))
+
+    with (
+        Peak(CPU, limit=round(3.5 * ALLOCATOR * BYTES)) as peak,
+        pytest.raises(MemoryError, match="more than") as caught,
+    ):
+        work()
+    assert ran_out(caught.value)
+    assert len(made) == 3
+    assert peak.bytes == round(4 * ALLOCATOR * BYTES)
+
+
+def test_hosts_divide_the_memory_of_a_machine_as_its_processors(monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1, 5, 6}, raising=False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    assert share_of_machine(CPU) == 0.25
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    assert share_of_machine(CPU) == 1.0
+    assert share_of_machine(torch.device("cuda")) == 1.0
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="only glibc can be told to give memory back")
+def test_memory_that_no_tensor_uses_is_given_back_to_the_system():
+    def resident():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    # Once a large block was freed, glibc takes blocks of megabytes from its heap, and keeps them.
+    torch.ones(5 * 2**20)
+    blocks = [torch.ones(2**18) for _ in range(200)]
+    full = resident()
+    with given_back(CPU):
+        # The last block keeps the others from the end of the heap.
+        del blocks[:-1]
+    assert full - resident() > 150 * 2**20

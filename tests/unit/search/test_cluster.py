@@ -10,8 +10,10 @@ import pytest
 from bmtune.config.space_model import RunSettings
 from bmtune.errors import ResourceError
 from bmtune.search.cluster import Cluster
+from bmtune.search.cluster import _make_private
 from bmtune.search.cluster import check_resources
 from bmtune.search.cluster import local_environment
+from bmtune.search.exposure import Exposure
 
 # Importing Ray takes a second.
 pytestmark = pytest.mark.slow
@@ -48,6 +50,33 @@ def test_a_token_of_its_own_for_every_process() -> None:
     assert first["RAY_AUTH_MODE"] == "token"
 
 
+@pytest.mark.parametrize("mode", ["disabled", "", "token"])
+def test_no_variable_of_the_user_opens_a_cluster_of_ones_own(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", mode)
+    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "1")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "of the user")
+    # Ray was imported by another test, with other variables: too late for this process, and it is told.
+    assert not _make_private("bmtune")
+    found = [os.environ[name] for name in ("RAY_AUTH_MODE", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "RAY_AUTH_TOKEN")]
+    assert found == ["token", "0", "of the user"]
+
+
+def test_an_open_cluster_is_refused_before_ray_connects(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    asked: list[str] = []
+
+    def look(address: str) -> Exposure:
+        asked.append(address)
+        return Exposure(address, asks_for_token=False)
+
+    monkeypatch.setattr("bmtune.search.cluster.look_at", look)
+    with Cluster("10.0.0.1:6379") as cluster, pytest.raises(ResourceError, match="--allow-open-cluster"):
+        cluster.wait()
+    assert asked == ["10.0.0.1:6379"]
+
+
 def test_a_ray_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     import ray
 
@@ -59,8 +88,10 @@ def test_a_ray_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", silent)
-    with Cluster("10.0.0.1:6379", patience_s=0.2) as cluster:
+    monkeypatch.setattr("bmtune.search.cluster.look_at", lambda address: Exposure(address, asks_for_token=False))
+    with Cluster("10.0.0.1:6379", patience_s=0.2, allow_open=True) as cluster:
         assert asked.wait(30)
+        assert cluster.warning is not None
         with pytest.raises(ResourceError, match=r"Ray must answer within 0.2 s, but 10.0.0.1:6379 has not"):
             cluster.wait()
     released.set()

@@ -289,6 +289,22 @@ def test_a_trial_takes_what_another_left_and_says_so_in_its_first_report(run_of:
     assert TrialReport.model_validate_json(second[0].model_dump_json()) == second[0]
 
 
+def test_a_trial_that_takes_a_result_has_the_picture_of_it(run_of: Callable[..., TrialRun], tmp_path: Path) -> None:
+    # The last epoch of `pre` is the best one here, so whoever trains it draws what it leaves.
+    drawn = {"trainer.classification.metrics": {"acc": 1, "loss": 1, "viz": 3}}
+    all_of(run_of(0, **drawn))
+    run = run_of(1, **drawn)
+    first = run.next_report()
+    assert first.shared is not None
+    folders = [tmp_path / f"night/checkpoints/trial-{trial:05d}/pictures" for trial in range(2)]
+    assert sorted(path.name for path in folders[0].iterdir()) == ["viz-pre-00001.png", "viz-pre-00003.png"]
+    assert [path.name for path in folders[1].iterdir()] == [f"viz-pre-{first.shared.epochs:05d}.png"]
+    given, taken = ((folder / "viz-pre-00003.png").read_bytes() for folder in folders)
+    assert given == taken
+    all_of(run_of(2))
+    assert not folders[1].with_name("trial-00002").joinpath("pictures").exists()
+
+
 def test_a_trial_that_goes_on_from_its_checkpoint_takes_nothing(run_of: Callable[..., TrialRun]) -> None:
     all_of(run_of(0))
     broken_off = run_of(1)

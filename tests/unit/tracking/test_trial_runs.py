@@ -92,7 +92,7 @@ def test_the_end_of_a_trial_is_its_summary(told):
     assert (second.exit_code, third.exit_code) == (0, 1)
 
 
-def test_a_trial_that_did_not_pretrain_says_from_where_it_started(told, search_records):
+def test_a_trial_that_did_not_pretrain_says_from_where_it_started(told, search_records, tmp_path):
     shared = PretrainingShared(trial=1, key="ab", from_run="night", from_trial=0, epochs=3, metrics={"start/acc": 0.9})
     records = [
         record
@@ -100,11 +100,15 @@ def test_a_trial_that_did_not_pretrain_says_from_where_it_started(told, search_r
         if not (record.kind == "epoch" and record.trial == 1 and record.phase == "pre")
     ]
     records.insert(4, shared)
+    shown = tmp_path / "checkpoints/trial-00001/pictures/viz-pre-00003.png"
+    shown.parent.mkdir(parents=True)
+    shown.write_bytes(b"png")
     _, second, _ = told(records)[0].runs
     assert second.summary["pre/start/acc"] == 0.9
     assert second.summary["pre/shared_from"] == "night/0"
     assert "pre/avg_epoch_time_s" not in second.summary
-    assert [step for step, _ in second.logged] == [1]
+    assert [step for step, _ in second.logged] == [0, 1]
+    assert second.logged[0][1] == {"pre/viz": b"png"}
 
 
 def test_the_winners_run_is_open_for_the_test_metrics(told, search_records):

@@ -1,0 +1,59 @@
+"""Searches on a Ray cluster of two nodes with a folder in common, one of which goes down."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bmtune.records import Epoch
+from bmtune.records import TrialFinished
+from bmtune.records import read_records
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+TRIALS, EPOCHS = 8, 40
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of both searches; they have a Ray of their own, in a process that ends with it."""
+    folder = tmp_path_factory.mktemp("two-nodes")
+    # Ray's sockets have long names and the operating system allows 107 characters.
+    with tempfile.TemporaryDirectory(prefix="bmtune-ray-", ignore_cleanup_errors=True) as temporary:
+        command = [sys.executable, str(Path(__file__).with_name("two_nodes.py")), str(folder)]
+        done = subprocess.run(
+            command, env={**os.environ, "RAY_TMPDIR": temporary}, capture_output=True, text=True, timeout=200
+        )
+        assert done.returncode == 0, done.stderr
+        yield folder
+
+
+def check_all_finished_once(folder: Path) -> None:
+    records = read_records(folder / "run" / "records.jsonl").records
+    assert [record.status for record in records if isinstance(record, TrialFinished)] == ["completed"] * TRIALS
+    epochs = Counter((record.trial, record.phase, record.epoch) for record in records if isinstance(record, Epoch))
+    assert epochs == Counter((trial, "pre", epoch) for trial in range(TRIALS) for epoch in range(1, EPOCHS + 1))
+
+
+def trained(folder: Path) -> list[set[str]]:
+    """The trials that trained on each node."""
+    return [{trial.name for trial in node.iterdir()} for node in (folder / "nodes").iterdir()]
+
+
+def test_hosts_of_several_nodes_share_the_trials_of_a_search(searched: Path) -> None:
+    check_all_finished_once(searched / "stay")
+    one, other = trained(searched / "stay")
+    assert len(one | other) == TRIALS
+    assert not one & other
+
+
+def test_all_trials_of_a_node_that_goes_down_finish_on_the_other_and_none_is_doubled(searched: Path) -> None:
+    check_all_finished_once(searched / "removed")
+    one, other = trained(searched / "removed")
+    assert len(one | other) == TRIALS
+    assert one & other, "some had begun on the node that went down"
+    assert TRIALS in (len(one), len(other)), "all of them finished on the one that stayed"
