@@ -1,8 +1,5 @@
 """One search from its request to what is printed at its end."""
 
-import shlex
-from pathlib import Path
-
 import typer
 from rich.console import Console
 
@@ -13,6 +10,7 @@ from bmtune.reports.live import LiveProgress
 from bmtune.reports.wording import plural
 from bmtune.search.command import search
 from bmtune.search.outcome import SearchOutcome
+from bmtune.search.outcome import how_to_resume
 from bmtune.search.request import SearchRequest
 from bmtune.search.resolve import check_data
 from bmtune.search.resolve import resolve_options
@@ -20,8 +18,6 @@ from bmtune.tracking import check_login
 
 # What shells report for a program that Ctrl-C ended: 128 + SIGINT.
 INTERRUPTED = 130
-
-DEFAULT_STORAGE = SearchRequest("").storage
 
 
 def print_resolved(request: SearchRequest) -> int:
@@ -57,14 +53,15 @@ def run(request: SearchRequest) -> int:
     console = Console()
     with LiveProgress(console) if console.is_terminal else LineProgress(typer.echo) as listener:
         outcome = search(request, listener, listener)
-    _print_outcome(outcome, resolved.space.trainer)
+    _print_outcome(outcome)
+    if outcome.interrupted:
+        typer.echo(how_to_resume(resolved.space.trainer, outcome.run_folder), err=True)
     return INTERRUPTED if outcome.interrupted else 0
 
 
-def _print_outcome(outcome: SearchOutcome, trainer: str) -> None:
+def _print_outcome(outcome: SearchOutcome) -> None:
     if outcome.interrupted:
-        again = _resume_command(outcome.run_folder, trainer)
-        typer.echo(f"what was found so far is in {outcome.run_folder}; to go on: {again}", err=True)
+        typer.echo(f"what was found so far is in {outcome.run_folder}", err=True)
     if outcome.notice is not None:
         typer.echo(outcome.notice, err=True)
     if outcome.best is not None:
@@ -72,9 +69,3 @@ def _print_outcome(outcome: SearchOutcome, trainer: str) -> None:
         if outcome.best.confirmation is not None:
             typer.echo(f"# {outcome.best.confirmation.verdict}")
         typer.echo(dump(outcome.best.model_dump(mode="json")), nl=False)
-
-
-def _resume_command(folder: Path, trainer: str) -> str:
-    """The command that goes on with a run."""
-    storage = () if folder.parent == DEFAULT_STORAGE else ("--storage", str(folder.parent))
-    return shlex.join(["bmtune", "search", trainer, "--name", folder.name, *storage, "--resume"])

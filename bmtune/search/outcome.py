@@ -1,11 +1,13 @@
 """What a search came to."""
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from bmtune.config.best import BestFile
 from bmtune.config.best import TrialCounts
+from bmtune.search.request import SearchRequest
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,14 @@ class SearchOutcome:
     counts: TrialCounts
     interrupted: bool
     notice: str | None = None
+
+
+def how_to_resume(trainer: str, run_folder: Path) -> str:
+    """The command that goes on with a run that was broken off."""
+    words = ["bmtune", "search", trainer, "--name", run_folder.name, "--resume"]
+    if run_folder.parent != SearchRequest.storage:
+        words += ["--storage", str(run_folder.parent)]
+    return f"go on with: {shlex.join(words)}"
 
 
 Afterwards = Callable[[SearchOutcome], SearchOutcome]

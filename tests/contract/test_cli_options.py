@@ -21,6 +21,8 @@ COMMANDS = {
         "--name",
         "--storage",
         "--address",
+        "--resume",
+        "--force",
         "--allow-open-cluster",
         "--set",
         "--dry-run",

@@ -116,7 +116,9 @@ def test_an_interrupted_search_says_where_it_stands(stub: Search, capsys: pytest
     stub.interrupted = True
     assert main(["search", "gan"]) == 130
     captured = capsys.readouterr()
-    assert captured.err == "what was found so far is in outputs/night\ninterrupted\n"
+    assert captured.err == (
+        "what was found so far is in outputs/night\ngo on with: bmtune search gan --name night --resume\ninterrupted\n"
+    )
     assert "format: bmtune.best" in captured.out
 
 

@@ -153,7 +153,8 @@ def test_an_interrupted_search_leaves_no_run_open(told, search_records):
     assert not runs.ended
     runs.close()
     assert [run.exit_code for run in service.runs] == [0, 0]
-    assert seen == [0, 1]
+    # They may go on: W&B does not have them whole.
+    assert seen == []
 
 
 def test_trials_that_were_sent_before_are_passed_over(told):
