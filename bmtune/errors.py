@@ -46,3 +46,17 @@ class SearchStoppedError(BmtuneError):
     """A search stopped itself because going on could not help."""
 
     exit_code = 1
+
+
+class StoppedBySignalError(KeyboardInterrupt):
+    """Ctrl-C, or a signal like it, ended what was going on; like Ctrl-C it is no `Exception` and no mistake.
+
+    Attributes:
+        signal: Number of the signal.
+        advice: How to go on, where there is something to go on from.
+    """
+
+    def __init__(self, signal: int, advice: str | None = None) -> None:
+        super().__init__(signal)
+        self.signal = signal
+        self.advice = advice

@@ -45,8 +45,8 @@ def amplitudes_and_pull(
 
     def pull(slope: Tensor) -> Cores:
         centre, onto = back(slope)
-        edge, bulk = torch.empty_like(cores.edge), torch.empty_like(cores.bulk)
-        odd = torch.empty_like(cores.odd)
+        # Not laid out as the cores may be: what is flattened below must be a view, which is written.
+        edge, odd, bulk = (torch.empty_like(core, memory_format=torch.contiguous_format) for core in cores[:3])
         for number, (half, own) in enumerate(zip(halves, onto, strict=True)):
             inner = [core.select(-4, number).flatten(-2) for core in bulk.unbind(-5)]
             first = [odd.select(-4, 0).flatten(-2)] if number == 0 and odd.shape[-4] else []
@@ -116,9 +116,10 @@ class _Half:
     def _khatri_rao(self, feature: Tensor, vector: Tensor) -> Tensor:
         """The products of feature and vector, (*lanes, d D, B), in memory that the next call uses again."""
         if self._product is None:
-            self._product = feature * vector.unsqueeze(-3)
-        else:
-            torch.mul(feature, vector.unsqueeze(-3), out=self._product)
+            *lanes, bond_dim, num_rows = vector.shape
+            # As torch would lay the product out after its factors, it need not be a matrix without being copied.
+            self._product = vector.new_empty((*lanes, feature.shape[-3], bond_dim, num_rows))
+        torch.mul(feature, vector.unsqueeze(-3), out=self._product)
         return self._product.flatten(-3, -2)
 
 

@@ -2,8 +2,9 @@
 
 Nothing in it is executable: tensors are raw numbers, everything else is JSON. Both files carry a
 checksum. A folder appears under its name only when it is complete and on disk; while one is being
-replaced, its predecessor waits under `.NAME.previous` and readers fall back to it. One process at a
-time writes a given folder; any number may read it.
+replaced, its predecessor waits under `.NAME.previous` and readers fall back to it. Where the last two are to be kept,
+it stays there, and `recover_checkpoint` goes back to it where the newer one is damaged. One process at a time writes a
+given folder; any number may read it.
 """
 
 import json
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -30,13 +32,30 @@ FACTS_FILE = "checkpoint.json"
 _READ_ATTEMPTS = 3
 
 
-def write_checkpoint(folder: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+class Recovered(NamedTuple):
+    """The newest sound checkpoint of a folder, and what was wrong with a newer one.
+
+    Attributes:
+        checkpoint: Tensors and facts; None where no checkpoint is sound.
+        damage: A sentence for each damaged one, newest first.
+    """
+
+    checkpoint: tuple[dict[str, Tensor], dict[str, Any]] | None
+    damage: tuple[str, ...] = ()
+
+
+def write_checkpoint(
+    folder: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], *, keep_previous: bool = False
+) -> None:
     """Writes a checkpoint, replacing the one that may be there; it is on disk when this returns.
+
+    Where it raises, the one that was there still is, and writing may be tried again.
 
     Args:
         folder: Where the checkpoint is to be; its parents are made.
         tensors: Tensors of any dtype, on any device; they are read back on the CPU.
         facts: Everything else, as JSON: mappings with string keys, lists, strings, numbers, booleans, None.
+        keep_previous: Whether the one that was there is kept too.
 
     Raises:
         TypeError: `facts` holds something that JSON cannot hold.
@@ -63,7 +82,50 @@ def write_checkpoint(folder: Path, tensors: Mapping[str, Tensor], facts: Mapping
         folder.rename(previous)
     fresh.rename(folder)
     _sync_directory(folder.parent)
-    shutil.rmtree(previous, ignore_errors=True)
+    if not keep_previous:
+        shutil.rmtree(previous, ignore_errors=True)
+
+
+def recover_checkpoint(folder: Path) -> Recovered:
+    """What whoever writes this folder goes on from: its newest sound checkpoint.
+
+    A damaged newer one is set aside as `.NAME.damaged`, so that the next one to be written does not push the sound one
+    out.
+
+    Raises:
+        FormatError: A checkpoint has a format or a version that this release does not read; that is no damage.
+    """
+    damage: list[str] = []
+    previous = _beside(folder, "previous")
+    for candidate in (folder, previous):
+        # A writer that was killed between two renames leaves no newest one, and has damaged nothing.
+        if not os.path.lexists(candidate):
+            continue
+        try:
+            return Recovered(_read_one(candidate), tuple(damage))
+        except CheckpointError as error:
+            damage.append(str(error))
+            _set_aside(candidate, _beside(folder, "damaged"))
+    return Recovered(None, tuple(damage))
+
+
+def _set_aside(path: Path, place: Path) -> None:
+    if place.is_dir():
+        shutil.rmtree(place)
+    else:
+        place.unlink(missing_ok=True)
+    path.rename(place)
+
+
+def _read_one(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The checkpoint in this very folder, which nobody writes meanwhile."""
+    try:
+        found = _read_files(folder)
+    except OSError as error:
+        raise CheckpointError(f"a checkpoint must be readable, but {folder} is not: {error.strerror}") from error
+    if found is None:
+        raise CheckpointError(f"a checkpoint is a folder with {FACTS_FILE} and {TENSORS_FILE}, but {folder} is not")
+    return _decode(folder, *found)
 
 
 def read_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

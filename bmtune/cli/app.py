@@ -14,6 +14,7 @@ from bmtune.cli.best import best
 from bmtune.cli.compare import compare
 from bmtune.cli.confirm import confirm
 from bmtune.cli.data import data
+from bmtune.cli.doctor import doctor
 from bmtune.cli.evaluate import evaluate
 from bmtune.cli.export import export
 from bmtune.cli.report import report
@@ -57,6 +58,7 @@ app.command()(confirm)
 app.command()(report)
 app.command()(export)
 app.command()(compare)
+app.command()(doctor)
 app.command()(train)
 app.command()(evaluate)
 app.add_typer(data, name="data")
@@ -69,7 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The words after `bmtune`; those of this process where None.
 
     Returns:
-        0 after success, 2 where the user can mend what is wrong, 1 where a search gave up, 130 after Ctrl-C.
+        0 after success, 2 where the user can mend what is wrong, 1 where a search gave up, 130 after Ctrl-C, 143 and
+        129 where a search was ended by SIGTERM and SIGHUP.
     """
     try:
         code = app(args=None if argv is None else list(argv), prog_name="bmtune", standalone_mode=False)

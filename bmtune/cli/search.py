@@ -93,6 +93,13 @@ def search(
             show_default="one of its own on this machine",
         ),
     ] = None,
+    allow_open_cluster: Annotated[
+        bool,
+        typer.Option(
+            "--allow-open-cluster",
+            help="Join a cluster too that asks for no token: whoever reaches its ports runs code on it.",
+        ),
+    ] = False,
     resume: Annotated[
         bool,
         typer.Option(
@@ -106,13 +113,6 @@ def search(
         typer.Option(
             "--force",
             help="Where options forbid to resume, start a new run that learns from the old one's finished trials.",
-        ),
-    ] = False,
-    allow_open_cluster: Annotated[
-        bool,
-        typer.Option(
-            "--allow-open-cluster",
-            help="Join a cluster too that asks for no token: whoever reaches its ports runs code on it.",
         ),
     ] = False,
     assignments: Annotated[
@@ -173,6 +173,15 @@ def search(
             show_default=_SPACES,
         ),
     ] = None,
+    max_failures: Annotated[
+        int | None,
+        typer.Option(
+            "--max-failures",
+            metavar="N",
+            help="How often a trial goes on from its last checkpoint after its process was lost.",
+            show_default=_SPACES,
+        ),
+    ] = None,
     pre_cache: Annotated[
         Path | None,
         typer.Option(
@@ -224,6 +233,7 @@ def search(
         gpus_per_trial=gpus_per_trial,
         max_concurrent=max_concurrent,
         report_every_s=report_every,
+        max_failures=max_failures,
         pre_cache=None if pre_cache is None else str(pre_cache),
         wandb=wandb,
         confirm=confirm,

@@ -1,23 +1,26 @@
 """One search from its request to what is printed at its end."""
 
+import signal
+
 import typer
 from rich.console import Console
 
 from bmtune.config.yaml_text import dump
+from bmtune.errors import StoppedBySignalError
 from bmtune.redaction import one_line
 from bmtune.reports.lines import LineProgress
 from bmtune.reports.live import LiveProgress
 from bmtune.reports.wording import plural
 from bmtune.search.command import search
 from bmtune.search.outcome import SearchOutcome
-from bmtune.search.outcome import how_to_resume
 from bmtune.search.request import SearchRequest
 from bmtune.search.resolve import check_data
 from bmtune.search.resolve import resolve_options
 from bmtune.tracking import check_login
 
-# What shells report for a program that Ctrl-C ended: 128 + SIGINT.
-INTERRUPTED = 130
+# What shells report for a program that a signal ended: 128 and its number.
+SIGNALLED = 128
+INTERRUPTED = SIGNALLED + signal.SIGINT
 
 
 def print_resolved(request: SearchRequest) -> int:
@@ -27,8 +30,8 @@ def print_resolved(request: SearchRequest) -> int:
         BmtuneError: The request breaks a rule.
     """
     resolved = check_data(resolve_options(request))
-    would = "go on" if resolved.resumes else "be written"
-    typer.echo(one_line(f"# {resolved.run_folder} would {would}"))
+    does = "go on" if resolved.resumes else "be written"
+    typer.echo(one_line(f"# {resolved.run_folder} would {does}"))
     typer.echo(dump(resolved.to_mapping()), nl=False)
     return 0
 
@@ -51,12 +54,23 @@ def run(request: SearchRequest) -> int:
     if mode is not None:
         check_login(mode)
     console = Console()
-    with LiveProgress(console) if console.is_terminal else LineProgress(typer.echo) as listener:
-        outcome = search(request, listener, listener)
+    try:
+        with LiveProgress(console) if console.is_terminal else LineProgress(typer.echo) as listener:
+            outcome = search(request, listener, listener)
+    except StoppedBySignalError as error:
+        return _interrupted(error.signal, error.advice)
     _print_outcome(outcome)
-    if outcome.interrupted:
-        typer.echo(how_to_resume(resolved.space.trainer, outcome.run_folder), err=True)
-    return INTERRUPTED if outcome.interrupted else 0
+    return 0 if outcome.signal is None else _interrupted(outcome.signal, outcome.advice)
+
+
+def _interrupted(number: int, advice: str | None) -> int:
+    """Says so, and returns the exit code; the code of Ctrl-C is told for all commands in one place."""
+    code = SIGNALLED + number
+    if advice is not None:
+        typer.echo(advice, err=True)
+    if code != INTERRUPTED:
+        typer.echo("interrupted", err=True)
+    return code
 
 
 def _print_outcome(outcome: SearchOutcome) -> None:

@@ -63,9 +63,10 @@ def critic_scores(
 ) -> Float[Tensor, "S C"]:
     """The critic's output for each row: high for what it takes to be real."""
     low, high = shape.interval
-    hidden = (rows - (low + high) / 2) * (2 / (high - low))
+    # One matrix product for all rows of all classes: drawn rows lie in an order in which torch would take one for each.
+    hidden = ((rows - (low + high) / 2) * (2 / (high - low))).flatten(0, -2)
     layers = list(zip(tensors[::2], tensors[1::2], strict=True))
     for weight, bias in layers[:-1]:
         hidden = leaky_relu(linear(hidden, weight, bias), NEGATIVE_SLOPE)
-    scores = linear(hidden, *layers[-1])
+    scores: Tensor = linear(hidden, *layers[-1]).unflatten(0, rows.shape[:-1])
     return scores.diagonal(dim1=-2, dim2=-1) if shape.aware else scores.squeeze(-1)

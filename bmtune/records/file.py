@@ -18,7 +18,9 @@ from pydantic import Field
 from pydantic import TypeAdapter
 from pydantic import ValidationError
 
+from bmtune.disk_space import Patience
 from bmtune.errors import FormatError
+from bmtune.line_file import LineFile
 from bmtune.records.kinds import FORMAT
 from bmtune.records.kinds import READABLE
 from bmtune.records.kinds import Record
@@ -227,29 +229,44 @@ class RecordWriter:
     `sync_every_s` seconds later, or at once after `sync`.
     """
 
-    def __init__(self, path: Path, sync_every_s: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
-        """Opens `path` for appending; a torn tail must have been cut off before."""
-        self._file = path.open("ab", buffering=0)
+    def __init__(
+        self,
+        path: Path,
+        sync_every_s: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+        patience: Patience | None = None,
+    ) -> None:
+        """Opens `path` for appending; a torn tail must have been cut off before.
+
+        Args:
+            path: The file.
+            sync_every_s: Most seconds until a record is on the disk.
+            clock: Seconds that never run backwards.
+            patience: How a full disk is waited for; None: it is an error.
+        """
+        self._file = LineFile(path, patience)
         self._sync_every_s = sync_every_s
         self._clock = clock
         self._synced = clock()
 
     def write(self, record: BaseModel) -> None:
-        """Appends one record."""
-        self._file.write(to_line(record))
+        """Appends one record.
+
+        Raises:
+            OSError: The disk refuses, or is full and nobody waits; the file is as it was.
+        """
+        self._file.append(to_line(record))
         if self._clock() - self._synced >= self._sync_every_s:
             self.sync()
 
     def sync(self) -> None:
         """Returns when everything written so far is on the disk."""
-        os.fsync(self._file.fileno())
+        self._file.sync()
         self._synced = self._clock()
 
     def close(self) -> None:
         """Syncs and closes the file."""
-        if not self._file.closed:
-            self.sync()
-            self._file.close()
+        self._file.close()
 
     def __enter__(self) -> Self:
         """The writer itself."""

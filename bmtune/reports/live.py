@@ -49,9 +49,9 @@ class LiveProgress:
         self._clock = clock
         self._began = clock()
         self._progress = RunProgress()
+        self._confirming: ConfirmationProgress | None = None
         self._settled_before = 0
         self._found = ""
-        self._confirming: ConfirmationProgress | None = None
         # Drawing happens on rich's thread while records come in on the search's.
         self._lock = threading.Lock()
         self._live = Live(
@@ -108,7 +108,8 @@ class LiveProgress:
         if progress.started is None:
             return Text(f"starting Ray and its workers, {duration(elapsed)} ...", style="dim")
         told = [self._found] if self._found else []
-        notes = [Text(one_line(text), style="dim") for text in (*told, *(f"note: {text}" for text in progress.notices))]
+        texts = (*told, *(f"note: {text}" for text in progress.notices))
+        notes = [Text(one_line(text), style="dim") for text in texts]
         head = [self._headline(elapsed), self._best_line(), *notes]
         if progress.finished is not None:
             confirming = [] if self._confirming is None else [Text(describe_epochs(self._confirming))]

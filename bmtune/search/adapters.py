@@ -14,16 +14,21 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
+from bmtune.records import Notice
 from bmtune.search.conduct import ALIKE_LIMIT
 from bmtune.search.conduct import begin_trial
 from bmtune.search.conduct import end_trial
 from bmtune.search.conduct import failing_alike
 from bmtune.search.conduct import promote_trial
 from bmtune.search.conduct import take_report
+from bmtune.search.interruption import Interruption
 from bmtune.search.ledger import Ledger
+from bmtune.search.losses import Losses
 from bmtune.search.state import RunningTrial
 from bmtune.search.trainable import REPORT
+from bmtune.search.trial_run import Task
 from bmtune.search.trial_run import TrialReport
+from bmtune.search.trial_start import epoch_to_go_on_from
 
 NUMBER = "trial"
 """Key of a Tune configuration that holds the number of our trial."""
@@ -45,6 +50,11 @@ class RecordSearcher(Searcher):
         state = ledger.state
         self._to_go_on = deque(number for number in state.running if number not in state.paused)
         self._known: set[int] = set()
+        self._again: deque[dict[str, Any]] = deque()
+
+    def hand_out_again(self, config: dict[str, Any]) -> None:
+        """Proposes a trial once more, which Tune has given up and which is to go on."""
+        self._again.append(config)
 
     def set_max_concurrency(self, max_concurrent: int) -> bool:
         """Whether this searcher counts by itself: it does, because Tune counts paused trials as running."""
@@ -52,8 +62,11 @@ class RecordSearcher(Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """The Tune configuration of the next trial; None while there is no place for one."""
+        if self._again:
+            # It has its place already.
+            return self._again.popleft()
         state = self._ledger.state
-        if not self._to_go_on and (state.is_over or (state.all_started and state.halving == "stop")):
+        if not self._to_go_on and state.is_over:
             # Tune declares a dictionary and accepts this word.
             return Searcher.FINISHED  # type: ignore[return-value]
         if state.num_active - len(self._to_go_on) >= self._concurrent:
@@ -90,16 +103,25 @@ class HalvingScheduler(FIFOScheduler):
 
     _supports_buffered_results = False
 
-    def __init__(self, ledger: Ledger, concurrent: int) -> None:
-        """A scheduler whose rungs are those of the ledger's state, for at most `concurrent` trials at once."""
+    def __init__(self, ledger: Ledger, concurrent: int, go_on: Callable[[dict[str, Any]], None]) -> None:
+        """A scheduler whose rungs are those of the ledger's state.
+
+        Args:
+            ledger: The search.
+            concurrent: Trials at once.
+            go_on: Takes the configuration of a trial that Tune has given up and that is to go on.
+        """
         super().__init__()  # type: ignore[no-untyped-call]
         self._ledger = ledger
         self._concurrent = concurrent
+        self._go_on = go_on
         self._trials: dict[int, Trial] = {}
+        self._losses = Losses(ledger.state.space.run.max_failures)
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        """Remembers a trial by its number."""
+        """Remembers a trial by its number; what it has lost as another one of Tune's counts."""
         self._trials[trial.config[NUMBER]] = trial
+        trial.max_failures = self._losses.left(trial.config[NUMBER])
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Tune's word for what `take_report` decides."""
@@ -126,17 +148,34 @@ class HalvingScheduler(FIFOScheduler):
         return None if number is None else self._trials[number]
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        """Ends a trial whose process was lost too often: no report of its own can say so.
+        """Says that a trial goes on whose process was lost, or ends it where that was so too often.
 
-        (Callbacks of Tune hear of it too. But where there is one, Tune imports all experiment trackers it knows before
-        the first trial, which takes seconds.)
+        No report of its own can say so. (Callbacks of Tune hear of it too. But where there is one, Tune imports all
+        experiment trackers it knows before the first trial, which takes seconds.)
         """
         number = trial.config[NUMBER]
-        given_up = not trial.should_recover()  # type: ignore[no-untyped-call]
-        if given_up and number in self._ledger.state.running:
+        if number not in self._ledger.state.running:
+            return
+        loss = self._losses.take(number, int(trial.num_failures), resetting=trial.status == Trial.PENDING)
+        if loss.too_many:
             error = _last_error(trial)
             text = error.split("\n")[0] or "no reason is known"
             end_trial(self._ledger, number, "failed", f"its process was lost: {text}", error=error)
+            return
+        if loss.is_new:
+            self._ledger.record(Notice(text=_retry(trial, loss.count)))
+        # Tune lets a trial go on that it has marked as failed before, and gives up one that it was about to begin.
+        if trial.status != Trial.ERROR:
+            self._losses.carry(number)
+            self._go_on(trial.config)
+
+
+def _retry(trial: Trial, count: str) -> str:
+    """That a trial goes on: from where, and how often that was so."""
+    task = Task.model_validate_json(trial.config["task"])
+    epoch = epoch_to_go_on_from(Path(task.run_folder, task.checkpoint_path("last")))
+    where = "an older checkpoint" if epoch is None else f"epoch {epoch}"
+    return f"trial {task.trial} lost its process and goes on from {where} ({count})"
 
 
 def _last_error(trial: Trial) -> str:
@@ -154,11 +193,21 @@ class SearchStopper(Stopper):
         self._ledger = ledger
         self._clock = clock
         self._began = clock()
-        self.interrupted = False
+        self._interruption: Interruption | None = None
+        self._told = False
         self.reason: str | None = None
         self.failure: str | None = None
         # How trials ended before a run was resumed was dealt with then.
         self._before = len(ledger.state.finished)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the user, or the machine, ends the search."""
+        return self._interruption is not None and self._interruption.is_requested
+
+    def listen_to(self, interruption: Interruption) -> None:
+        """Ends the search after a signal from here on."""
+        self._interruption = interruption
 
     def __call__(self, trial_id: str, result: Mapping[str, Any]) -> bool:
         """Single trials are the scheduler's business."""
@@ -175,6 +224,9 @@ class SearchStopper(Stopper):
         self.failure = failing_alike(list(islice(state.finished.values(), self._before, self._before + ALIKE_LIMIT)))
         if self.interrupted:
             self.reason = "interrupted"
+            if not self._told:
+                self._told = True
+                self._ledger.tell("interrupted: trials finish their epoch and write checkpoints; once more: at once")
         elif self.failure is not None:
             self.reason = f"the first trials all failed alike: {self.failure}"
         elif budget is not None and self._clock() - self._began >= budget:

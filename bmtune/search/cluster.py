@@ -1,12 +1,17 @@
 """The Ray cluster of a search: one of its own on loopback, or one that exists."""
 
+import ctypes
 import logging
 import os
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 from typing import Self
@@ -14,11 +19,14 @@ from typing import Self
 from bmtune.config.space_model import RunSettings
 from bmtune.errors import BmtuneError
 from bmtune.errors import ResourceError
+from bmtune.errors import StoppedBySignalError
 from bmtune.redaction import redacted
+from bmtune.search.children import end_children
 from bmtune.search.exposure import Exposure
 from bmtune.search.exposure import check_exposure
 from bmtune.search.exposure import look_at
 from bmtune.search.exposure import takes_our_token
+from bmtune.search.interruption import Interruption
 
 ENVIRONMENT = {
     # Tune's own output, loggers, state snapshots, change of directory and signal handler are not wanted: records,
@@ -98,6 +106,7 @@ class Cluster:
         modules: str = FOR_HOSTS,
         *,
         allow_open: bool = False,
+        interruption: Interruption | None = None,
     ) -> None:
         """Begins to connect.
 
@@ -106,6 +115,7 @@ class Cluster:
             patience_s: Seconds that connecting may take.
             modules: What processes of a cluster of one's own import beforehand.
             allow_open: Whether to join a cluster too on which whoever reaches it runs code.
+            interruption: Removes Ray's files where the search is left at once.
 
         Attributes:
             warning: After `wait`, a sentence for the user about the cluster, or None.
@@ -113,6 +123,7 @@ class Cluster:
         self.warning: str | None = None
         self._address = address
         self._allow_open = allow_open
+        self._interruption = interruption
         self._patience_s = patience_s
         self._temporary: str | None = None
         self._owned = False
@@ -164,11 +175,14 @@ class Cluster:
             return
         if self._too_late:
             raise RuntimeError("it was imported before the search could make it private; import ray after the search")
-        if found is None:
-            self._temporary = tempfile.mkdtemp(prefix="bmtune-ray-")
-            ray.init(**LOCAL_OPTIONS, _temp_dir=self._temporary)
-        else:
-            ray.init(address=found.address, log_to_driver=False, logging_level=logging.ERROR)
+        with _signal_handler_kept(signal.SIGTERM):
+            if found is None:
+                self._temporary = tempfile.mkdtemp(prefix="bmtune-ray-")
+                if self._interruption is not None:
+                    self._interruption.remove_at_end(Path(self._temporary))
+                ray.init(**LOCAL_OPTIONS, _temp_dir=self._temporary)
+            else:
+                ray.init(address=found.address, log_to_driver=False, logging_level=logging.ERROR)
         self._owned = True
 
     def close(self) -> None:
@@ -182,6 +196,9 @@ class Cluster:
             ray.shutdown()
         self._released.set()
         self._thread.join()
+        if self._temporary is not None and self._interruption is not None and self._interruption.is_requested:
+            # Where the signal went to all processes, Ray's own were not there to end the others.
+            end_children(self._interruption.children)
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
 
@@ -192,8 +209,31 @@ class Cluster:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Disconnects."""
+        """Disconnects; whoever was interrupted while Ray still starts does not wait for it."""
+        if isinstance(error, StoppedBySignalError) and self._address is None and not self._connected.is_set():
+            end_children()
+            if self._temporary is not None:
+                shutil.rmtree(self._temporary, ignore_errors=True)
+            return
         self.close()
+
+
+@contextmanager
+def _signal_handler_kept(number: signal.Signals) -> Iterator[None]:
+    """What the process does on a signal is afterwards as it was before.
+
+    Ray puts a handler of its own there that prints a trace and kills the process, and Python can only put its own back
+    from the main thread, which is reading data. So what the operating system holds is copied, as it is.
+    """
+    library = ctypes.CDLL(None, use_errno=True)
+    # Larger than `struct sigaction` on any system: nobody looks inside.
+    kept = ctypes.create_string_buffer(512)
+    known = library.sigaction(int(number), None, kept) == 0
+    try:
+        yield
+    finally:
+        if known:
+            library.sigaction(int(number), kept, None)
 
 
 def _is_connected() -> bool:

@@ -6,6 +6,7 @@ from bmtune.records import RunListener
 from bmtune.search.cluster import FOR_HOSTS
 from bmtune.search.cluster import FOR_TRIALS
 from bmtune.search.cluster import Cluster
+from bmtune.search.interruption import Interruption
 from bmtune.search.outcome import SearchOutcome
 from bmtune.search.request import SearchRequest
 from bmtune.search.resolve import check_data
@@ -20,12 +21,23 @@ def search(request: SearchRequest, listener: RunListener, follower: Follower | N
         listener: Hears of every record.
         follower: Hears how far the confirmation is.
 
+    Ctrl-C, SIGTERM and SIGHUP are heard while this runs in the main thread; see `Interruption`.
+
     Raises:
         BmtuneError: The request breaks a rule (nothing is written then), or the search stopped itself.
+        StoppedBySignalError: A signal came before the trials began, or after they had ended.
     """
     resolved = resolve_options(request)
     modules = FOR_TRIALS if resolved.space.run.pack == 1 else FOR_HOSTS
-    with Cluster(resolved.address, modules=modules, allow_open=resolved.allow_open_cluster) as cluster:
+    with (
+        Interruption() as interruption,
+        Cluster(
+            resolved.address,
+            modules=modules,
+            allow_open=resolved.allow_open_cluster,
+            interruption=interruption,
+        ) as cluster,
+    ):
         resolved = check_data(resolved)
         # Imported here: Optuna and Ray take seconds, in which Ray's own processes start.
         from bmtune.search.confirm_command import confirm_after
@@ -35,4 +47,4 @@ def search(request: SearchRequest, listener: RunListener, follower: Follower | N
         def afterwards(outcome: SearchOutcome) -> SearchOutcome:
             return confirm_after(outcome, resolved.space.run.confirm, follower or Silent(), SOLO)
 
-        return run_search(resolved, listener, cluster, afterwards=afterwards)
+        return run_search(resolved, listener, cluster, interruption=interruption, afterwards=afterwards)

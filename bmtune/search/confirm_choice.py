@@ -97,7 +97,7 @@ def choose(state: SearchState, top: int) -> Choice:
         top: Configurations, besides the base one where that is none of the best.
     """
     distinct: list[RunningTrial] = []
-    for trial in state.ranked:
+    for trial in state.ranked(unfinished=True):
         if all(trial.run.params != other.params for other in distinct):
             distinct.append(trial.run)
     first = state.finished[0].run if 0 in state.finished else state.running[0]

@@ -1,5 +1,6 @@
 """The whole of `bmtune confirm`, and what `bmtune search` does after its trials. Light to import."""
 
+import signal
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from bmtune.confirmation.progress import Follower
 from bmtune.errors import BmtuneError
+from bmtune.errors import StoppedBySignalError
 from bmtune.search.cluster import Cluster
 from bmtune.search.lock import check_unlocked
 from bmtune.search.outcome import SearchOutcome
@@ -78,8 +80,10 @@ def confirm_after(outcome: SearchOutcome, setting: str, follower: Follower, back
         found = confirm(run, wish, follower, backend)
     except BmtuneError as error:
         return _noted(outcome, f"what was found could not be confirmed: {error}")
-    except KeyboardInterrupt:
-        return _noted(replace(outcome, interrupted=True), f"the confirmation was interrupted; {again} goes on with it")
+    except KeyboardInterrupt as error:
+        number = error.signal if isinstance(error, StoppedBySignalError) else signal.SIGINT
+        broken_off = replace(outcome, interrupted=True, signal=number)
+        return _noted(broken_off, f"the confirmation was interrupted; {again} goes on with it")
     return _noted(replace(outcome, best=found.best), found.notice)
 
 

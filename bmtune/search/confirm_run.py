@@ -81,7 +81,7 @@ def read_run(folder: Path) -> EndedRun:
         raise RunFolderError(
             f"a run's records must fit its {SEARCH_FILE}, but in {folder} they do not ({error}); bring the file back"
         ) from error
-    if not state.ranked:
+    if not state.ranked(unfinished=True):
         raise RunFolderError(
             f"a run must have a trial that was measured, but {folder} has {state.num_started} trials, of which "
             f"{state.count('failed')} failed and none was; search again"

@@ -14,6 +14,7 @@ from bmtune.records import Objective
 from bmtune.search.fleet import Fleet
 from bmtune.search.fleet import Lost
 from bmtune.search.host import Heard
+from bmtune.search.host import Said
 from bmtune.search.trial_run import Task
 from bmtune.search.trial_run import TrialEnd
 from bmtune.search.trial_run import TrialReport
@@ -90,7 +91,9 @@ class PairTraining:
         while self._waiting or self._placed:
             self._place()
             for heard in self._fleet.hear(HEAR_S):
-                self._take(heard)
+                # A host says that it waits for room on a full disk; the follower only takes numbers, which stand still.
+                if not isinstance(heard, Said):
+                    self._take(heard)
 
     def _place(self) -> None:
         if self._waiting:

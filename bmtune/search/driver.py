@@ -1,14 +1,20 @@
 """Runs a search from its first record to its last."""
 
 import time
+from collections.abc import Iterator
+from collections.abc import Mapping
 from contextlib import ExitStack
-from contextlib import closing
+from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import replace
+from functools import partial
 
 import optuna
+from torch import Tensor
 
 from bmtune.config.lanes import sharing_hint
+from bmtune.config.root import TrialConfig
+from bmtune.disk_space import Patience
 from bmtune.errors import SearchStoppedError
 from bmtune.records import Notice
 from bmtune.records import RunFinished
@@ -19,11 +25,15 @@ from bmtune.search.cluster import check_resources
 from bmtune.search.conduct import end_remaining
 from bmtune.search.fleet import Fleet
 from bmtune.search.going_on import complete_last_event
+from bmtune.search.interruption import ORDERLY_S
+from bmtune.search.interruption import WINNER_S
+from bmtune.search.interruption import Interruption
 from bmtune.search.lanes import seam_holds
 from bmtune.search.ledger import Ledger
 from bmtune.search.old_run import RECORDS_FILE
 from bmtune.search.outcome import Afterwards
 from bmtune.search.outcome import SearchOutcome
+from bmtune.search.outcome import how_to_resume
 from bmtune.search.outcome import unchanged
 from bmtune.search.plan import plan_hosts
 from bmtune.search.plan import whole_gpus
@@ -62,6 +72,8 @@ def run_search(
     listener: RunListener,
     cluster: Cluster | None = None,
     backend: Backend = SOLO,
+    *,
+    interruption: Interruption | None = None,
     afterwards: Afterwards = unchanged,
 ) -> SearchOutcome:
     """Runs a search.
@@ -71,6 +83,7 @@ def run_search(
         listener: Hears of every record.
         cluster: A connection that has begun; None begins one.
         backend: What trains and measures.
+        interruption: Hears the signals that end a search; None: they are heard from here on.
         afterwards: What happens to the outcome when all records are written, on the same Ray.
 
     Raises:
@@ -78,16 +91,21 @@ def run_search(
         RunFolderError: Another process writes the run.
         FormatError: The run that is to go on has damaged records.
         SearchStoppedError: The first trials all failed alike, or no trial could be measured.
+        StoppedBySignalError: A signal came before the trials began, or after they had ended.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with ExitStack() as stack:
-        connected = stack.enter_context(cluster or Cluster(resolved.address, allow_open=resolved.allow_open_cluster))
+        heard = interruption or stack.enter_context(Interruption())
+        joined = cluster or Cluster(resolved.address, allow_open=resolved.allow_open_cluster, interruption=heard)
+        connected = stack.enter_context(joined)
+        patience = Patience(lambda text: listener.on_record(Notice(text=text)), heard.rest)
         # Old records are read while Ray starts; a new run leaves nothing behind where there is no room for it.
-        run = stack.enter_context(open_run(resolved)) if resolved.resumes else None
+        run = stack.enter_context(open_run(resolved, patience)) if resolved.resumes else None
         connected.wait()
         placement = replace(_placement(resolved, backend.trainable), warning=connected.warning)
-        run = run or stack.enter_context(open_run(resolved))
-        outcome, stopper = _recorded(resolved, run, listener, placement, backend)
+        run = run or stack.enter_context(open_run(resolved, patience))
+        outcome, stopper = _recorded(_Opened(resolved, run, patience, heard), listener, placement, backend)
+        run.writer.close()
         outcome = afterwards(outcome)
     if stopper.failure is not None:
         raise SearchStoppedError(
@@ -135,10 +153,21 @@ def _placement(resolved: ResolvedSearch, trainable: type[BornTrial]) -> _Placeme
     return _Placement(plan.concurrent, fleet)
 
 
+@dataclass(frozen=True)
+class _Opened:
+    """A run that is open, with what it needs until it is closed."""
+
+    resolved: ResolvedSearch
+    run: OpenRun
+    patience: Patience
+    interruption: Interruption
+
+
 def _recorded(
-    resolved: ResolvedSearch, run: OpenRun, listener: RunListener, placement: _Placement, backend: Backend
+    opened: _Opened, listener: RunListener, placement: _Placement, backend: Backend
 ) -> tuple[SearchOutcome, SearchStopper]:
     """The search from the record that it begins with to its last."""
+    resolved, run, patience, interruption = opened.resolved, opened.run, opened.patience, opened.interruption
     folder, state = resolved.run_folder, run.state
     if run.past:
         listener.catch_up(run.past)
@@ -149,21 +178,47 @@ def _recorded(
     with ExitStack() as stack:
         mode = resolved.space.run.wandb
         follower = stack.enter_context(WandbProcess(folder, mode)) if mode else None
-        with closing(StudyView(folder / STUDY_FILE, state)) as view:
+        interruption.advice = how_to_resume(resolved.space.trainer, folder)
+        with _viewed(StudyView(folder / STUDY_FILE, state, patience), interruption) as view:
             ledger = Ledger(state, run.writer, [view, listener])
             hint = sharing_hint(resolved.space.base, resolved.space.parameters) if placement.fleet else None
-            for text in (placement.warning, placement.notice, None if run.past else hint):
-                if text is not None:
-                    ledger.record(Notice(text=text))
+            for told in filter(None, (placement.warning, placement.notice, None if run.past else hint)):
+                ledger.record(Notice(text=told))
             complete_last_event(ledger, folder)
-            stopper = run_trials(resolved, ledger, placement.concurrent, backend.trainable, placement.fleet)
+            measure = partial(_in_time, backend.on_test_rows, interruption)
+            end = partial(keep_winner, ledger, folder, measure, patience)
+            interruption.rescue = partial(end, unfinished=True)
+            stopper = run_trials(
+                resolved, ledger, placement.concurrent, backend.trainable, placement.fleet, interruption=interruption
+            )
             if not stopper.interrupted:
                 end_remaining(ledger, stopper.reason)
-            best = keep_winner(state, folder, backend.on_test_rows)
+            best = end(unfinished=stopper.interrupted)
             if not stopper.interrupted:
                 ledger.record(_end(stopper, best.best.trial if best else None, best.best.metrics if best else {}))
-        notice = follower.finish() if follower else None
-    return SearchOutcome(folder, best, counts(state), stopper.interrupted, notice), stopper
+                interruption.advice = None
+        said = follower.finish(interruption.left(ORDERLY_S)) if follower else None
+    notice = "\n".join(filter(None, (view.problem, said))) or None
+    outcome = SearchOutcome(
+        folder, best, counts(state), stopper.interrupted, notice, interruption.signal, interruption.advice
+    )
+    return outcome, stopper
+
+
+@contextmanager
+def _viewed(view: StudyView, interruption: Interruption) -> Iterator[StudyView]:
+    """The view, which is whole afterwards, unless the search was interrupted and that would take too long."""
+    try:
+        yield view
+    finally:
+        view.close(interruption.left(WINNER_S))
+
+
+def _in_time(
+    measure: OnTestRows, interruption: Interruption, config: TrialConfig, tensors: Mapping[str, Tensor]
+) -> dict[str, float]:
+    """What `measure` finds; nothing where the search was interrupted and that would take too long."""
+    return interruption.within(WINNER_S, partial(measure, config, tensors)) or {}
 
 
 def _end(stopper: SearchStopper, best: int | None, metrics: dict[str, float]) -> RunFinished:

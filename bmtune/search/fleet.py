@@ -15,6 +15,7 @@ from ray.exceptions import RayActorError
 from bmtune.errors import ResourceError
 from bmtune.search.host import Heard
 from bmtune.search.host import Host
+from bmtune.search.host import Said
 from bmtune.search.packs import DeviceLostError
 from bmtune.search.packs import Packing
 from bmtune.search.plan import HostPlan
@@ -129,7 +130,7 @@ class Fleet:
             berth.leaving.add(lane)
             berth.commands.append(Stop(lane))
 
-    def hear(self, timeout_s: float) -> Iterator[Heard | Lost]:
+    def hear(self, timeout_s: float) -> Iterator[Heard | Lost | Said]:
         """What lanes tell within `timeout_s`: at once where there is something.
 
         Raises:
@@ -153,7 +154,7 @@ class Fleet:
             ray.kill(berth.actor)
         self._berths.clear()
 
-    def _answered(self, berth: _Berth) -> Iterator[Heard | Lost]:
+    def _answered(self, berth: _Berth) -> Iterator[Heard | Lost | Said]:
         try:
             found = ray.get(berth.answer)
         # Exceptions of trials are in their reports, and any other one is a mistake of ours, which ends the search.
@@ -166,6 +167,9 @@ class Fleet:
             found = []
         self._ask(berth)
         for heard in found:
+            if isinstance(heard, Said):
+                yield heard
+                continue
             if heard.lane == berth.on_trial and (heard.trained or heard.stopped):
                 berth.on_trial = None
             if heard.stopped:

@@ -2,7 +2,9 @@
 
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from typing import get_args
 
 from bmtune.checkpoints import has_checkpoint
@@ -70,17 +72,10 @@ def set_aside_unrecorded(ledger: Ledger, folder: Path, trial: RunningTrial) -> N
         trial: The trial that is about to go on.
     """
     path = folder / checkpoint_path(trial.number, "last")
-    if not has_checkpoint(path):
-        return
-    try:
-        _, facts = read_checkpoint(path)
-    except BmtuneError:
-        # Whoever trains it meets the same, and decides.
-        return
-    told = ledger.state.epochs_of(trial.number)
+    facts = _facts(path)
     untold = TrialReport.model_validate_json(facts["untold"]) if facts.get("untold") else TrialReport()
-    known = told | {(epoch.phase, epoch.epoch) for epoch in untold.epochs}
-    trained = {(phase, epoch) for phase, latest in facts.get("epochs", {}).items() for epoch in range(1, latest + 1)}
+    known = ledger.state.epochs_of(trial.number) | {(epoch.phase, epoch.epoch) for epoch in untold.epochs}
+    trained = _epochs_in(facts)
     if trained <= known:
         return
     ledger.record(
@@ -90,6 +85,25 @@ def set_aside_unrecorded(ledger: Ledger, folder: Path, trial: RunningTrial) -> N
         )
     )
     move_aside(path)
+
+
+def trained_by(path: Path) -> set[tuple[str, int]]:
+    """(phase, epoch) of all epochs that the trial of a `last` checkpoint has trained; empty where none can be read."""
+    return _epochs_in(_facts(path))
+
+
+def _epochs_in(facts: Mapping[str, Any]) -> set[tuple[str, int]]:
+    return {(phase, epoch) for phase, latest in facts.get("epochs", {}).items() for epoch in range(1, latest + 1)}
+
+
+def _facts(path: Path) -> Mapping[str, Any]:
+    """What a checkpoint says besides its tensors; nothing where it cannot be read: who trains it meets that too."""
+    if not has_checkpoint(path):
+        return {}
+    try:
+        return read_checkpoint(path)[1]
+    except BmtuneError:
+        return {}
 
 
 def move_aside(path: Path) -> None:

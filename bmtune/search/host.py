@@ -12,11 +12,13 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from concurrent.futures import Future
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 from typing import NamedTuple
 
 import torch
 
+from bmtune.disk_space import Patience
 from bmtune.search.packs import Packing
 from bmtune.search.rounds import Command
 from bmtune.search.rounds import Confirm
@@ -47,6 +49,12 @@ class Heard(NamedTuple):
     stopped: bool
 
 
+class Said(NamedTuple):
+    """What a host says to the user."""
+
+    text: str
+
+
 class Host:
     """Trains lanes in rounds, in a thread of its own, until its process ends."""
 
@@ -64,7 +72,9 @@ class Host:
         self._commands: dict[int, Command] = {}
         self._next_command = 0
         self._confirmed: list[Confirm] = []
-        self._heard: deque[Heard] = deque()
+        self._heard: deque[Heard | Said] = deque()
+        self._patience = Patience(self._say)
+        self._without_room: set[int] = set()
         self._error: BaseException | None = None
         self._writers = [ThreadPoolExecutor(1, thread_name_prefix="writer") for _ in range(WRITERS)]
         if threading.current_thread() is threading.main_thread():
@@ -82,7 +92,7 @@ class Host:
             self._commands |= dict(enumerate(commands, start=first))
             self._changed.notify_all()
 
-    def hear(self, confirmed: Mapping[int, int], patience_s: float) -> list[Heard]:
+    def hear(self, confirmed: Mapping[int, int], patience_s: float) -> list[Heard | Said]:
         """Everything that is there to be heard; waits for something, but not longer than `patience_s`.
 
         Args:
@@ -107,6 +117,7 @@ class Host:
         try:
             while True:
                 self._take_commands(wait=not self._rounds.has_work)
+                self._wait_for_room()
                 self._rounds.round(self._take_commands)
         except Exception as error:
             self._give_up(error)
@@ -124,6 +135,23 @@ class Host:
         for command in commands:
             self._rounds.apply(command)
 
+    def _wait_for_room(self) -> None:
+        """Trains no further while a writer meets a full disk; commands are taken all the same."""
+        while self._without_room:
+            self._take_commands()
+            with self._changed:
+                self._changed.wait_for(lambda: not self._without_room or self._next_command in self._commands)
+
+    def _say(self, text: str) -> None:
+        """Says that a writer begins or ends to wait for room; of all that wait at once, the first and last one do."""
+        writer = threading.get_ident()
+        with self._changed:
+            others = self._without_room - {writer}
+            self._without_room ^= {writer}
+            if not others:
+                self._heard.append(Said(text))
+            self._changed.notify_all()
+
     def _post(self, told: Told) -> None:
         """Passes on what a lane tells; one writer serves all of a lane, so that its reports keep their order."""
         self._writers[told.lane % WRITERS].submit(self._deliver, told).add_done_callback(self._check)
@@ -133,9 +161,10 @@ class Host:
         if due is None:
             heard = Heard(told.lane, None, waits=False, trained=False, stopped=told.stopped)
         else:
-            report = guarded(due.carry_out).model_dump_json()
+            report = guarded(partial(due.carry_out, self._patience)).model_dump_json()
             heard = Heard(told.lane, report, due.waits, due.trained, told.stopped)
         with self._changed:
+            self._without_room.discard(threading.get_ident())
             self._heard.append(heard)
             self._changed.notify_all()
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from bmtune.records import Listener
+from bmtune.records import Notice
 from bmtune.records import Record
 from bmtune.records import RecordWriter
 from bmtune.search.state import SearchState
@@ -23,6 +24,11 @@ class Ledger:
         self.state.apply(record)
         for listener in self._listeners:
             listener.on_record(record)
+
+    def tell(self, text: str) -> None:
+        """Tells whoever listens what is only of this moment; no record is made of it."""
+        for listener in self._listeners:
+            listener.on_record(Notice(text=text))
 
     def sync(self) -> None:
         """Returns when all records are on the disk."""

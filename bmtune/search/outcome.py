@@ -19,7 +19,9 @@ class SearchOutcome:
         best: The content of `best.yaml`; None where no trial could be measured.
         counts: How the trials ended; one that was interrupted counts in the total only.
         interrupted: Whether the user interrupted the search.
-        notice: A sentence about what went on beside the search, or None.
+        notice: Sentences about what went on beside the search, or None.
+        signal: Number of the signal that interrupted it, or None.
+        advice: How to go on with it, or None.
     """
 
     run_folder: Path
@@ -27,6 +29,8 @@ class SearchOutcome:
     counts: TrialCounts
     interrupted: bool
     notice: str | None = None
+    signal: int | None = None
+    advice: str | None = None
 
 
 def how_to_resume(trainer: str, run_folder: Path) -> str:

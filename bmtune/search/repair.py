@@ -26,11 +26,13 @@ from bmtune.records import Damage
 from bmtune.records import Epoch
 from bmtune.records import Notice
 from bmtune.records import Record
+from bmtune.records import RunFinished
 from bmtune.records import Rung
 from bmtune.records import TrialFinished
 from bmtune.records import TrialPromoted
 from bmtune.records import TrialStarted
 from bmtune.search.going_on import lacks_decision
+from bmtune.search.going_on import trained_by
 from bmtune.search.halving import Decision
 from bmtune.search.proposals import derived_seed
 from bmtune.search.proposals import propose
@@ -120,11 +122,23 @@ class _Repair:
             self._pass_lost_rungs(record)
         if isinstance(record, TrialFinished):
             self._find_best(record)
+        if self._is_no_end(record):
+            return
         self._time = getattr(record, "time", self._time)
         if self._apply(record):
             self.found.kept += 1
         if isinstance(record, Epoch):
             self._decide_again(position, record)
+
+    def _is_no_end(self, record: Record) -> bool:
+        """Whether a record says that something ended which lacks an epoch, or a trial that does."""
+        match record:
+            case RunFinished():
+                return bool(self._state.running)
+            case TrialFinished(status="completed"):
+                path = self._folder / checkpoint_path(record.trial, "last")
+                return bool(trained_by(path) - self._state.epochs_of(record.trial))
+        return False
 
     def _apply(self, record: Record) -> bool:
         try:

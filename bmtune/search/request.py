@@ -30,6 +30,7 @@ class SearchRequest:
         gpus_per_trial: GPUs of one trial, whole or 1/k.
         max_concurrent: Trials at once.
         report_every_s: Seconds between two reports of one trial; 0: a report after every epoch.
+        max_failures: How often a trial goes on after its process was lost.
         pre_cache: Folder of results of pre-training that several runs share; None: one in the run folder.
         wandb: "online" or "offline".
         confirm: "K:S", "auto" or "none".
@@ -58,6 +59,7 @@ class SearchRequest:
     gpus_per_trial: float | None = None
     max_concurrent: int | None = None
     report_every_s: float | None = None
+    max_failures: int | None = None
     pre_cache: str | None = None
     wandb: str | None = None
     confirm: str | None = None

@@ -125,11 +125,7 @@ def resolve_options(request: SearchRequest) -> ResolvedSearch:
             f"a run needs a folder of its own, but {folder} holds something already; give another --name or --storage"
             f"{', or --resume to go on with the run there' if there else ''}"
         )
-    return _at(request, space, folder)
-
-
-def _at(request: SearchRequest, space: SearchSpace, folder: Path, old: OldRun | None = None) -> ResolvedSearch:
-    return ResolvedSearch(space, folder, request.address, allow_open_cluster=request.allow_open_cluster, old=old)
+    return ResolvedSearch(space, folder, request.address, allow_open_cluster=request.allow_open_cluster)
 
 
 def _check_words(request: SearchRequest) -> None:
@@ -182,8 +178,9 @@ def _resumed(request: SearchRequest) -> ResolvedSearch:
         changes=changes,
         num_started=seen.num_started,
     )
+    search = ResolvedSearch(space, folder, request.address, allow_open_cluster=request.allow_open_cluster)
     if refused:
-        return _learning(_at(request, space, folder, old), refused)
+        return _learning(replace(search, old=old), refused)
     if space.budget.trials < seen.num_started:
         raise ConfigError(
             f"a run that goes on must have at least the trials that it started, but {folder} has started "
@@ -192,7 +189,7 @@ def _resumed(request: SearchRequest) -> ResolvedSearch:
     asked = request.trials is not None or request.time_budget_s is not None
     more = asked and space.budget.trials > seen.num_started
     ended = seen.end.reason if seen.end is not None and not more else None
-    return _at(request, space, folder, replace(old, ended=ended))
+    return replace(search, old=replace(old, ended=ended))
 
 
 def _learning(search: ResolvedSearch, refused: tuple[Change, ...]) -> ResolvedSearch:

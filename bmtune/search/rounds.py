@@ -19,7 +19,6 @@ from bmtune.search.trial_run import Task
 from bmtune.search.trial_run import Training
 from bmtune.search.trial_run import TrialLog
 from bmtune.search.trial_run import failed_end
-from bmtune.search.trial_run import last_checkpoint
 from bmtune.search.trial_run import make_training
 from bmtune.training import EpochReport
 
@@ -171,9 +170,9 @@ class Rounds:
     def _start(self, command: Start) -> None:
         try:
             task = Task.model_validate_json(command.task)
-            saved = last_checkpoint(task)
-            log = TrialLog(task, saved, self._clock, BEST_EVERY_S)
-            lane = _Lane(command.lane, log, make_training(self._make, task, saved))
+            start = task.start()
+            log = TrialLog(task, start, self._clock, BEST_EVERY_S)
+            lane = _Lane(command.lane, log, make_training(self._make, task, start.saved))
             if task.pre_cache is not None:
                 cache = self._caches.setdefault(task.pre_cache, PreCache(Path(task.pre_cache)))
                 lane.share, lane.asks = task.share(cache, lane.training), True

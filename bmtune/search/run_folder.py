@@ -5,12 +5,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version
 from pathlib import Path
 
 from bmtune.config.space_model import SearchSpace
 from bmtune.config.yaml_text import dump
+from bmtune.disk_space import Patience
 from bmtune.errors import FormatError
 from bmtune.errors import RunFolderError
 from bmtune.records import VERSION
@@ -54,8 +56,12 @@ class OpenRun:
 
 
 @contextmanager
-def open_run(resolved: ResolvedSearch) -> Iterator[OpenRun]:
+def open_run(resolved: ResolvedSearch, patience: Patience | None = None) -> Iterator[OpenRun]:
     """The run of a search, new or going on, until the context ends.
+
+    Args:
+        resolved: The search.
+        patience: How a full disk is waited for; None: it is an error.
 
     Raises:
         RunFolderError: Another process writes it, or has just begun it.
@@ -64,20 +70,22 @@ def open_run(resolved: ResolvedSearch) -> Iterator[OpenRun]:
     folder = resolved.run_folder
     folder.mkdir(parents=True, exist_ok=True)
     with RunLock(folder):
-        run = _reopened(resolved) if resolved.resumes else _begun(resolved)
+        run = _reopened(resolved, patience) if resolved.resumes else _begun(resolved, patience)
         with run.writer:
             yield run
 
 
-def _begun(resolved: ResolvedSearch) -> OpenRun:
+def _begun(resolved: ResolvedSearch, patience: Patience | None) -> OpenRun:
     folder = resolved.run_folder
     if (folder / RECORDS_FILE).exists():
         raise RunFolderError(
             f"a run needs a folder of its own, but another one has just begun in {folder}; give another --name"
         )
-    write_search(folder, resolved.space)
+    _written(folder, resolved.space, patience)
     state = SearchState(resolved.space)
-    return OpenRun(state, RecordWriter(folder / RECORDS_FILE), (_header(resolved, state), *_learned(resolved)))
+    return OpenRun(
+        state, RecordWriter(folder / RECORDS_FILE, patience=patience), (_header(resolved, state), *_learned(resolved))
+    )
 
 
 def _learned(resolved: ResolvedSearch) -> tuple[Record, ...]:
@@ -90,7 +98,7 @@ def _learned(resolved: ResolvedSearch) -> tuple[Record, ...]:
     return learned(space, old.folder.name, records, resolved.space, same_data=old.data_hash == resolved.data_hash)
 
 
-def _reopened(resolved: ResolvedSearch) -> OpenRun:
+def _reopened(resolved: ResolvedSearch, patience: Patience | None) -> OpenRun:
     """The run as its records tell it, with a torn tail cut off."""
     folder, path = resolved.run_folder, resolved.run_folder / RECORDS_FILE
     path.touch()
@@ -106,9 +114,9 @@ def _reopened(resolved: ResolvedSearch) -> OpenRun:
     if torn := path.stat().st_size - read.size:
         cut(path, read.size)
         notices = (Notice(text=f"the last line of {path} was torn: its {torn} bytes were cut off"),)
-    write_search(folder, resolved.space)
+    _written(folder, resolved.space, patience)
     if not past:
-        return OpenRun(state, RecordWriter(path), (_header(resolved, state), *notices))
+        return OpenRun(state, RecordWriter(path, patience=patience), (_header(resolved, state), *notices))
     assert isinstance(past[0], RunStarted), "the first line was checked"
     if past[0].version < VERSION:
         # What follows is of this version: whoever does not read it should be told so by the first line.
@@ -117,7 +125,15 @@ def _reopened(resolved: ResolvedSearch) -> OpenRun:
     first = RunResumed(
         trials=resolved.space.budget.trials, changes=resolved.old.changes, bmtune=bmtune_version(), time=time.time()
     )
-    return OpenRun(state, RecordWriter(path), (first, *notices), past)
+    return OpenRun(state, RecordWriter(path, patience=patience), (first, *notices), past)
+
+
+def _written(folder: Path, space: SearchSpace, patience: Patience | None) -> None:
+    write = partial(write_search, folder, space)
+    if patience is None:
+        write()
+    else:
+        patience.wait_for_room(write, SEARCH_FILE, folder)
 
 
 def write_search(folder: Path, space: SearchSpace) -> None:

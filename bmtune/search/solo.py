@@ -17,7 +17,7 @@ from bmtune.packing import Lane
 from bmtune.packing import Widths
 from bmtune.packing import advance_lanes
 from bmtune.packing import pack_key
-from bmtune.search.trial_run import Saved
+from bmtune.search.trial_start import Saved
 from bmtune.training import EpochReport
 from bmtune.training import Pretrained
 from bmtune.training import advance

@@ -202,32 +202,29 @@ class SearchState:
 
     @property
     def best(self) -> FinishedTrial | None:
-        """The winner so far: of the trials with the highest merit the one whose best epoch has the best value.
+        """The winner so far, or None; see `ranked`."""
+        return next(iter(self.ranked()), None)
+
+    def ranked(self, *, unfinished: bool = False) -> list[FinishedTrial]:
+        """All trials with a value, best first: by merit, then by the value of their best epochs, then by number.
 
         Trials that have ended can win, and paused ones as if they ended now: a search may be interrupted before that.
-        """
-        trains = self.running.keys() - self.paused.keys()
-        return next((trial for trial in self.ranked if trial.run.number not in trains), None)
 
-    @property
-    def ranked(self) -> list[FinishedTrial]:
-        """All trials that were measured and did not fail, best first; of equals the earlier one.
-
-        Those that have not ended count as if they ended now: a search may have been killed.
+        Args:
+            unfinished: Whether trials that still run can win too, as if they ended now.
         """
-        candidates = [*self.finished.values(), *map(self._ended_now, self.running)]
+        open_ones = self.running if unfinished else self.paused
+        candidates = [*self.finished.values(), *map(self._ended_now, open_ones)]
         sign = -1 if self.objective.mode == "max" else 1
-        return sorted(
-            filter(_is_measured, candidates),
-            key=lambda trial: (-self._merit(trial), sign * _value(trial), trial.run.number),
-        )
+        measured = [trial for trial in candidates if _is_measured(trial)]
+        return sorted(measured, key=lambda trial: (-self._merit(trial), sign * _value(trial), trial.run.number))
 
     def _ended_now(self, number: int) -> FinishedTrial:
-        trial = self.running[number]
+        trial, rung = self.running[number], self.paused.get(number)
         end = TrialFinished(
             trial=number,
             status="pruned",
-            reason=f"paused at rung {self.paused[number]}" if number in self.paused else "it had not ended",
+            reason="still running" if rung is None else f"paused at rung {rung}",
             value=self.value_of(trial),
             best_epoch=trial.best_epoch,
             best_metrics=trial.best_metrics,

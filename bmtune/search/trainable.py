@@ -10,10 +10,10 @@ from ray.tune import Trainable
 from bmtune.search.packs import Packing
 from bmtune.search.solo import SoloTraining
 from bmtune.search.solo import Together
+from bmtune.search.trial_alone import TrialRun
 from bmtune.search.trial_run import MakeTraining
 from bmtune.search.trial_run import Task
 from bmtune.search.trial_run import TrialReport
-from bmtune.search.trial_run import TrialRun
 from bmtune.search.trial_run import guarded
 
 REPORT = "report"
@@ -48,7 +48,17 @@ class BornTrial(Trainable):
         if self._run is None:
             torch.set_num_threads(self._task.threads)
             self._run = TrialRun(self._task, type(self).make_training)
-        return self._run.next_report()
+        report = self._run.next_report()
+        if report.end is not None:
+            self._run = None
+        return report
+
+    def cleanup(self) -> None:
+        """Writes what the trial needs to go on later, where it was broken off."""
+        run, self._run = self._run, None
+        if run is not None:
+            # Nobody listens any more; what cannot be written costs the epochs since the last checkpoint.
+            guarded(run.close)
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
         """A pointer to what the trial wrote itself."""

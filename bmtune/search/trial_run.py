@@ -1,9 +1,8 @@
 """One trial being trained in this process: what it has to tell, when, and what lies on the disk by then.
 
-No Ray, no Optuna. A `TrialLog` is fed every epoch of a trial, whoever trains it; a `TrialRun` trains one alone.
+No Ray, no Optuna. A `TrialLog` is fed every epoch of a trial, whoever trains it.
 """
 
-import time
 import traceback
 from collections import deque
 from collections.abc import Callable
@@ -21,9 +20,9 @@ from pydantic import ConfigDict
 from torch import Tensor
 
 from bmtune.checkpoints import has_checkpoint
-from bmtune.checkpoints import read_checkpoint
 from bmtune.checkpoints import write_checkpoint
 from bmtune.config.root import TrialConfig
+from bmtune.disk_space import Patience
 from bmtune.records import CheckpointWritten
 from bmtune.records import Epoch
 from bmtune.records import PretrainingShared
@@ -31,13 +30,12 @@ from bmtune.redaction import redacted
 from bmtune.search.pre_cache import PreCache
 from bmtune.search.pre_cache import PreShare
 from bmtune.search.pre_cache import Pretraining
+from bmtune.search.trial_start import Saved
+from bmtune.search.trial_start import Start
+from bmtune.search.trial_start import start_of
 from bmtune.tracking import picture_path
 from bmtune.training import EpochReport
 from bmtune.training import Status
-
-Saved = tuple[dict[str, Tensor], dict[str, Any]]
-"""Tensors and facts of a checkpoint."""
-
 
 Which = Literal["best", "last"]
 """The two checkpoints of a trial: the cores of its best epoch, and all that is needed to go on."""
@@ -73,6 +71,11 @@ class Task(_Message):
     def checkpoint_path(self, which: Which) -> str:
         """Where a checkpoint of this trial lies, relative to the run folder."""
         return checkpoint_path(self.trial, which)
+
+    def start(self) -> Start:
+        """Where the trial begins in this process."""
+        last, best = (Path(self.run_folder, self.checkpoint_path(which)) for which in ("last", "best"))
+        return start_of(self.trial, last, best)
 
 
 class TrialEnd(_Message):
@@ -134,6 +137,7 @@ class DueReport:
         trained: Whether it trained for this report, and does not only tell again what a checkpoint holds.
         shared: What the trial took over from another one, if it did so since the last report.
         notices: What the user should know.
+        place: The run folder.
     """
 
     epochs: tuple[Epoch, ...] = ()
@@ -143,10 +147,19 @@ class DueReport:
     trained: bool = True
     shared: PretrainingShared | None = None
     notices: tuple[str, ...] = ()
+    place: str = "."
 
-    def carry_out(self) -> TrialReport:
-        """Writes the files and returns the report."""
-        written = [write() for write in self.writes]
+    def carry_out(self, patience: Patience | None = None) -> TrialReport:
+        """Writes the files and returns the report.
+
+        Args:
+            patience: How a full disk is waited for; None: it is an error, after which this may be called again.
+        """
+        if patience is None:
+            written = [write() for write in self.writes]
+        else:
+            what, place = "checkpoints of trials", Path(self.place)
+            written = [patience.wait_for_room(write, what, place) for write in self.writes]
         checkpoints = tuple(entry for entry in written if entry is not None)
         return TrialReport(
             notices=self.notices, shared=self.shared, epochs=self.epochs, checkpoints=checkpoints, end=self.end
@@ -161,16 +174,16 @@ class TrialLog:
     process is lost after it, whoever goes on from there tells of them again.
     """
 
-    def __init__(self, task: Task, saved: Saved | None, clock: Clock, best_every_s: float = 0.0) -> None:
+    def __init__(self, task: Task, start: Start, clock: Clock, best_every_s: float = 0.0) -> None:
         """A log that goes on from a checkpoint, where there is one.
 
         Args:
             task: What is trained.
-            saved: The trial's last checkpoint.
+            start: Where the trial begins.
             clock: Seconds that never run backwards.
             best_every_s: Least seconds between two checkpoints of the best cores, except at a rung and at the end.
         """
-        facts: Mapping[str, Any] = saved[1] if saved else {}
+        facts: Mapping[str, Any] = start.saved[1] if start.saved else {}
         self._task = task
         self._clock = clock
         self._best_every_s = best_every_s
@@ -182,9 +195,10 @@ class TrialLog:
         self._unwritten: list[Write] = []
         self._unconfirmed: deque[TrialReport] = deque()
         self._shared: PretrainingShared | None = None
-        self._notices: tuple[str, ...] = ()
+        self._notices = start.notices
         self._latest: EpochReport | None = None
-        self._best_saved: int | None = None
+        # A trial that goes on from an older checkpoint has had better cores than it finds next: they stay.
+        self._best_saved = start.best_epoch or 0
         self._told_at: float | None = None
         self._best_at = self._last_at = clock()
         self._epochs_since = 0
@@ -197,7 +211,17 @@ class TrialLog:
         self._unconfirmed.append(report)
         kept = tuple(partial(self._existing, which) for which in ("best", "last"))
         waits = self._budget in self._task.rungs
-        return DueReport(report.epochs, kept, report.end, waits, trained=False, shared=report.shared)
+        notices, self._notices = self._notices, ()
+        return DueReport(
+            report.epochs,
+            kept,
+            report.end,
+            waits,
+            trained=False,
+            shared=report.shared,
+            notices=notices,
+            place=self._task.run_folder,
+        )
 
     def begin(self, notices: Sequence[str]) -> None:
         """Notices that the next report tells of."""
@@ -254,14 +278,15 @@ class TrialLog:
         notices, self._notices = self._notices, ()
         self._unconfirmed.append(TrialReport(shared=shared, epochs=epochs))
         writes, self._unwritten = self._unwritten, []
-        improved = self._latest.best_epoch is not None and self._latest.best_epoch != self._best_saved
+        improved = (self._latest.best_epoch or 0) > self._best_saved
         if improved and (whole or now - self._best_at >= self._best_every_s):
             writes.append(self._best(training, self._latest))
             self._best_at = now
         if whole:
             writes.append(self._last(training, end))
             self._last_at, self._epochs_since = now, 0
-        return DueReport(epochs, tuple(writes), end, waits, shared=shared, notices=notices)
+        place = self._task.run_folder
+        return DueReport(epochs, tuple(writes), end, waits, shared=shared, notices=notices, place=place)
 
     def _pictures(self, phase: str, epoch: int, pictures: Mapping[str, bytes]) -> list[Write]:
         """Pictures lie beside the checkpoints, before the record of their epoch speaks of it."""
@@ -272,6 +297,7 @@ class TrialLog:
         ]
 
     def _best(self, training: Training, report: EpochReport) -> Write:
+        assert report.best_epoch is not None, "a best epoch was reported"
         self._best_saved = report.best_epoch
         facts = {
             "trial": self._task.trial,
@@ -297,7 +323,7 @@ class TrialLog:
 
     def _write(self, which: Which, budget: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Any:
         path = self._task.checkpoint_path(which)
-        write_checkpoint(Path(self._task.run_folder, path), tensors, facts)
+        write_checkpoint(Path(self._task.run_folder, path), tensors, facts, keep_previous=which == "last")
         return CheckpointWritten(trial=self._task.trial, which=which, budget=budget, path=path)
 
     def _existing(self, which: Which) -> CheckpointWritten | None:
@@ -306,48 +332,9 @@ class TrialLog:
         return CheckpointWritten(trial=self._task.trial, which=which, budget=self._budget, path=path) if found else None
 
 
-def last_checkpoint(task: Task) -> Saved | None:
-    """What a trial goes on from, where it was trained before."""
-    folder = Path(task.run_folder, task.checkpoint_path("last"))
-    return read_checkpoint(folder) if has_checkpoint(folder) else None
-
-
 def make_training(make: MakeTraining, task: Task, saved: Saved | None) -> Training:
     """The training of a task, new or going on."""
     return make(task.config, task.device, (saved[0], saved[1]["training"]) if saved else None)
-
-
-class TrialRun:
-    """A trial that is trained alone, from report to report.
-
-    Attributes:
-        task: What is trained.
-    """
-
-    def __init__(self, task: Task, make: MakeTraining, clock: Clock = time.monotonic) -> None:
-        """Goes on from the trial's last checkpoint, where there is one."""
-        self.task = task
-        saved = last_checkpoint(task)
-        self._log = TrialLog(task, saved, clock)
-        self._training = make_training(make, task, saved)
-        self._due = self._log.resume()
-        # A cache of its own: a trial that is alone in its process waits for nobody.
-        self._share = task.share(PreCache(Path(task.pre_cache)), self._training) if task.pre_cache is not None else None
-        begun = self._share.begin() if self._share else "train"
-        if self._share and isinstance(begun, PretrainingShared):
-            self._log.take_shared(begun, self._share.take_pictures())
-
-    def next_report(self) -> TrialReport:
-        """Trains until a report is due; whoever asks has recorded the one before."""
-        self._log.confirm()
-        due, self._due = self._due, None
-        while due is None:
-            report = self._training.advance()
-            if self._share is not None:
-                self._share.after_epoch()
-                self._log.begin(self._share.take_notices())
-            due = self._log.take(self._training, report)
-        return due.carry_out()
 
 
 def guarded(work: Callable[[], TrialReport]) -> TrialReport:

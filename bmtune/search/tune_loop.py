@@ -1,14 +1,10 @@
 """The trials of a search as one Ray Tune experiment."""
 
-import signal
 import tempfile
-import threading
-from collections.abc import Iterator
 from collections.abc import Mapping
-from contextlib import contextmanager
 from contextlib import nullcontext
 from functools import partial
-from types import FrameType
+from pathlib import Path
 from typing import Any
 
 import ray.tune
@@ -21,6 +17,7 @@ from bmtune.search.adapters import SearchStopper
 from bmtune.search.conduct import take_report
 from bmtune.search.fleet import Fleet
 from bmtune.search.going_on import set_aside_unrecorded
+from bmtune.search.interruption import Interruption
 from bmtune.search.lanes import lanes
 from bmtune.search.ledger import Ledger
 from bmtune.search.resolve import ResolvedSearch
@@ -32,7 +29,13 @@ from bmtune.search.winner import trial_config
 
 
 def run_trials(
-    resolved: ResolvedSearch, ledger: Ledger, concurrent: int, trainable: type[BornTrial], fleet: Fleet | None = None
+    resolved: ResolvedSearch,
+    ledger: Ledger,
+    concurrent: int,
+    trainable: type[BornTrial],
+    fleet: Fleet | None = None,
+    *,
+    interruption: Interruption | None = None,
 ) -> SearchStopper:
     """Runs trials until all have ended or the stopper says so; its `reason` tells which.
 
@@ -42,26 +45,31 @@ def run_trials(
         concurrent: Trials at once.
         trainable: What trains them.
         fleet: The hosts whose lanes the trials take; None: each has a process of its own.
+        interruption: Hears the signals that end them early; None: nothing does.
     """
+    interruption = interruption or Interruption()
+    searcher = RecordSearcher(ledger, partial(_hand_out, resolved, ledger), concurrent)
     stopper = SearchStopper(ledger)
+    stopper.listen_to(interruption)
     if ledger.state.is_over:
         # All that was left of a run that goes on is its end.
         if fleet is not None:
             fleet.close()
         return stopper
-    placed = nullcontext() if fleet is None else lanes(fleet, partial(_take_late, ledger))
+    placed = nullcontext() if fleet is None else lanes(fleet, partial(_take_late, ledger), ledger.tell)
     # Tune pickles its own bookkeeping: it goes to a folder that nobody reads and that is removed.
-    with placed, _interruptible(stopper), tempfile.TemporaryDirectory(prefix="bmtune-tune-") as storage:
+    with placed, tempfile.TemporaryDirectory(prefix="bmtune-tune-") as storage, interruption.deferred():
+        interruption.remove_at_end(Path(storage))
         ray.tune.run(
             trainable,
             name="search",
             storage_path=storage,
-            search_alg=RecordSearcher(ledger, partial(_hand_out, resolved, ledger), concurrent),
-            scheduler=HalvingScheduler(ledger, concurrent),
+            search_alg=searcher,
+            scheduler=HalvingScheduler(ledger, concurrent, searcher.hand_out_again),
             stop=stopper,
-            # One more than there are: Tune throws idle processes away once it has its last trial, and paused trials
-            # that are promoted need them. The searcher says when there are no more.
-            num_samples=resolved.space.budget.trials + 1,
+            # More than there are: Tune throws idle processes away once it has its last trial, and trials that are
+            # promoted, or given up by it, need them. The searcher says when there are no more.
+            num_samples=resolved.space.budget.trials * (resolved.space.run.max_failures + 1) + 1,
             max_concurrent_trials=concurrent,
             reuse_actors=fleet is None,
             checkpoint_config=CheckpointConfig(checkpoint_at_end=False, checkpoint_frequency=0),
@@ -110,22 +118,3 @@ def to_config(resolved: ResolvedSearch, ledger: Ledger, trial: RunningTrial) -> 
         "cpus_per_trial": run.cpus_per_trial,
         "gpus_per_trial": run.gpus_per_trial,
     }
-
-
-@contextmanager
-def _interruptible(stopper: SearchStopper) -> Iterator[None]:
-    """Ctrl-C once ends the search in good order; twice, at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        stopper.interrupted = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -5,12 +5,15 @@ import queue
 import threading
 from collections.abc import Collection
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import optuna
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
 
+from bmtune.disk_space import Patience
+from bmtune.errors import StoppedBySignalError
 from bmtune.records import Record
 from bmtune.records import TrialFinished
 from bmtune.search.state import SearchState
@@ -20,51 +23,97 @@ STUDY_FILE = "study.db"
 NUMBER = "trial"
 """The attribute of a trial in the file that holds our number of it."""
 
-MOST_STEPS = 25
+MOST_STEPS = 10
 """Values of a trial that the file holds. Optuna takes a millisecond for each, of the process that drives the search:
-those of 256 trials of 100 epochs took it as long as all else. The records hold all."""
+25 of each of 256 trials took it as long as all else. The records hold all."""
 
 
 class StudyView:
-    """Copies finished trials into the SQLite file from a thread of its own."""
+    """Copies finished trials into the SQLite file from a thread of its own.
 
-    def __init__(self, path: Path, state: SearchState) -> None:
-        """Starts writing: first, where the run goes on, what `path` lacks of the trials that have ended."""
+    Attributes:
+        problem: A sentence that says why the file lacks something, or None.
+    """
+
+    def __init__(self, path: Path, state: SearchState, patience: Patience) -> None:
+        """Starts writing; first, where the run goes on, what `path` lacks of the trials that have ended.
+
+        Args:
+            path: The file.
+            state: The search.
+            patience: How a full disk is waited for.
+        """
+        self.problem: str | None = None
+        self._path = path
         self._state = state
-        self._waiting: queue.SimpleQueue[Sequence[FrozenTrial] | None] = queue.SimpleQueue()
-        self._error: Exception | None = None
-        self._before = ended_trials(state)
-        self._thread = threading.Thread(target=self._write, args=(path, _facts(state)), name="study-view", daemon=True)
+        self._facts = _facts(state)
+        self._patience = patience
+        self._trials = ended_trials(state)
+        self._waiting: queue.SimpleQueue[FrozenTrial | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._write, name="study-view", daemon=True)
         self._thread.start()
 
     def on_record(self, record: Record) -> None:
         """Passes a trial on when it has ended."""
         if isinstance(record, TrialFinished):
-            self._waiting.put([_numbered(self._state, record.trial)])
+            self._waiting.put(_numbered(self._state, record.trial))
 
-    def close(self) -> None:
-        """Returns when everything is written.
+    def close(self, within_s: float | None = None) -> None:
+        """Returns when everything is written, or `problem` says why not; the search itself is not concerned.
 
-        Raises:
-            OSError: The file could not be written; the search itself is not concerned.
+        Args:
+            within_s: Most seconds that this may take; None: as many as it takes.
         """
         self._waiting.put(None)
-        self._thread.join()
-        if self._error is not None:
-            raise OSError(f"{STUDY_FILE} could not be written: {self._error}") from self._error
+        self._thread.join(within_s)
+        if self._thread.is_alive():
+            self.problem = f"{STUDY_FILE} does not hold all trials: the search was interrupted"
 
-    def _write(self, path: Path, facts: dict[str, str]) -> None:
+    def _write(self) -> None:
+        file = _StudyFile(self._path, self._state, self._facts)
+        hold = partial(file.hold, self._trials)
+        trial: FrozenTrial | None
         try:
             # SQLAlchemy takes a second to import: not before the first trial is over, when the search runs.
-            trials = self._waiting.get()
-            study, known = _open(path, self._state, facts)
-            missing = [trial for trial in self._before if _mark(trial) not in known]
-            study.add_trials([_shown(trial) for trial in missing])
-            while trials is not None:
-                study.add_trials([_shown(trial) for trial in trials])
-                trials = self._waiting.get()
-        except Exception as error:
-            self._error = error
+            while (trial := self._waiting.get()) is not None:
+                self._trials.append(trial)
+                self._patience.wait_for_room(hold, STUDY_FILE, self._path.parent)
+            self._patience.wait_for_room(hold, STUDY_FILE, self._path.parent)
+        except (Exception, StoppedBySignalError) as error:
+            reason = "the disk was full" if isinstance(error, StoppedBySignalError) else str(error)
+            self.problem = f"{STUDY_FILE} does not hold all trials: {reason}"
+
+
+class _StudyFile:
+    """The file, which is begun anew where a write has failed: nobody knows how much of it was kept."""
+
+    def __init__(self, path: Path, state: SearchState, facts: dict[str, str]) -> None:
+        self._path = path
+        self._state = state
+        self._facts = facts
+        self._study: optuna.Study | None = None
+        self._held = 0
+        self._known: Collection[object] = ()
+        self._is_new = True
+
+    def hold(self, trials: Sequence[FrozenTrial]) -> None:
+        """Returns when the file holds all of these."""
+        study, self._study = self._study, None
+        if study is None:
+            study = self._opened()
+            self._held = 0
+        study.add_trials([_shown(trial) for trial in trials[self._held :] if _mark(trial) not in self._known])
+        self._study, self._held = study, len(trials)
+
+    def _opened(self) -> optuna.Study:
+        """The file as it is, the first time; then a new one."""
+        if self._is_new:
+            self._is_new = False
+            study, self._known = _open(self._path, self._state, self._facts)
+            return study
+        self._path.unlink(missing_ok=True)
+        self._known = ()
+        return _create(self._path, self._state, self._facts)
 
 
 def rebuild(path: Path, state: SearchState) -> None:

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -15,6 +17,10 @@ from bmtune.config.best import TrialCounts
 from bmtune.config.best import write_best
 from bmtune.config.names import within
 from bmtune.config.root import TrialConfig
+from bmtune.disk_space import Patience
+from bmtune.errors import CheckpointError
+from bmtune.records import Notice
+from bmtune.search.ledger import Ledger
 from bmtune.search.state import FinishedTrial
 from bmtune.search.state import SearchState
 
@@ -40,43 +46,68 @@ def trial_config(state: SearchState, params: Mapping[str, object], seed: int) ->
     return state.space.configure(params).model_copy(update={"seed": seed})
 
 
-def keep_winner(state: SearchState, folder: Path, on_test_rows: OnTestRows) -> BestFile | None:
+def keep_winner(
+    ledger: Ledger, folder: Path, on_test_rows: OnTestRows, patience: Patience, *, unfinished: bool = False
+) -> BestFile | None:
     """Measures the best trial on the test rows, once, and writes `best/` and `best.yaml`.
 
+    A trial whose checkpoint is damaged cannot win: then the next best one does, and a notice says so.
+
     Args:
-        state: The search, at its end.
+        ledger: The search, at its end.
         folder: The run folder.
         on_test_rows: Measures trained cores.
+        patience: How a full disk is waited for.
+        unfinished: Whether trials that still run can win, as if they ended now.
 
     Returns:
         What was written; None where no trial could be measured, and then nothing is.
     """
-    best, header = state.best, state.header
-    if best is None or "best" not in best.run.checkpoints:
-        return None
+    state = ledger.state
+    for trial in state.ranked(unfinished=unfinished):
+        if "best" not in trial.run.checkpoints:
+            continue
+        try:
+            tensors, facts = read_checkpoint(within(folder, trial.run.checkpoints["best"]))
+        except CheckpointError as error:
+            ledger.record(Notice(text=f"trial {trial.run.number} was the best one, but cannot win: {error}"))
+            continue
+        config = trial_config(state, trial.run.params, trial.run.seed)
+        test = {f"test/{name}": value for name, value in on_test_rows(config, tensors).items()}
+        metrics = {**facts["metrics"], **test}
+        content = _content(state, _entry(state, trial, config, facts["epoch"], metrics))
+        keep = partial(_keep, folder, tensors, {**facts, "metrics": metrics}, content)
+        patience.wait_for_room(keep, BEST_FILE, folder)
+        return content
+    return None
+
+
+def _keep(folder: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], content: BestFile) -> None:
+    write_checkpoint(folder / BEST_FOLDER, tensors, facts)
+    write_best(folder / BEST_FILE, content)
+
+
+def _content(state: SearchState, entry: BestEntry) -> BestFile:
+    header = state.header
     assert header is not None, "a search that has a winner has begun"
-    config = trial_config(state, best.run.params, best.run.seed)
-    tensors, facts = read_checkpoint(within(folder, best.run.checkpoints["best"]))
-    test = {f"test/{name}": value for name, value in on_test_rows(config, tensors).items()}
-    metrics = {**facts["metrics"], **test}
-    write_checkpoint(folder / BEST_FOLDER, tensors, {**facts, "metrics": metrics})
-    content = BestFile(
+    return BestFile(
         run=header.run,
         trainer=header.trainer,
         dataset=header.dataset,
         objective=(ObjectiveEntry(metric=state.objective.metric, mode=state.objective.mode),),
-        best=_entry(best, config, facts["epoch"], metrics),
+        best=entry,
         trials=counts(state),
     )
-    write_best(folder / BEST_FILE, content)
-    return content
 
 
-def _entry(best: FinishedTrial, config: TrialConfig, epoch: int, metrics: dict[str, float]) -> BestEntry:
-    assert best.end.value is not None, "the best trial has a value"
+def _entry(
+    state: SearchState, trial: FinishedTrial, config: TrialConfig, epoch: int, metrics: dict[str, float]
+) -> BestEntry:
+    assert trial.end.value is not None, "the best trial has a value"
     return BestEntry(
-        trial=best.run.number,
-        value=best.end.value,
+        trial=trial.run.number,
+        # The checkpoint's: where a search was broken off, its records may be some epochs ahead of it, or behind.
+        value=metrics.get(state.objective.metric, trial.end.value),
         epoch=epoch,
         metrics=metrics,
         config=config,

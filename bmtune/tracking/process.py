@@ -69,14 +69,19 @@ class WandbProcess:
                 command, stdin=subprocess.PIPE, stdout=told, stderr=log, start_new_session=True
             )
 
-    def finish(self) -> str:
-        """Tells the process that the search has ended, waits a little, and says in a sentence how it went."""
+    def finish(self, within_s: float | None = None) -> str:
+        """Tells the process that the search has ended, waits a little, and says in a sentence how it went.
+
+        Args:
+            within_s: Most seconds that this may take, where that is less than usual.
+        """
         assert self._process is not None, "the writer was started"
+        patience_s = self._patience_s if within_s is None else min(self._patience_s, within_s)
         try:
-            self._process.communicate(b"finish\n", timeout=self._patience_s)
+            self._process.communicate(b"finish\n", timeout=patience_s)
         except subprocess.TimeoutExpired:
             return (
-                f"W&B has not taken everything within {self._patience_s:g} s; process {self._process.pid} goes on with "
+                f"W&B has not taken everything within {patience_s:.3g} s; process {self._process.pid} goes on with "
                 f"it, and `{self._again}` sends again what may be missing"
             )
         if self._process.returncode != 0:

@@ -57,7 +57,7 @@ def embedded(problem: Problem, chosen: Tensor) -> tuple[Tensor, Tensor]:
     else:
         phi = chain.features(train.x.index_select(0, flat)).unflatten(-1, shape)
         phi = phi.movedim((0, 1), (-3, -2))
-    if chain.num_steps:
+    if chain.num_sites > 2:
         # Inner sites multiply features elementwise, where rows must lie side by side; edges only by matrix products.
         phi = phi.contiguous()
     return phi, train.y.index_select(0, flat).view(shape)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bmtune.audit import audit
 from bmtune.config.space import SearchSpace
 from bmtune.search.ledger import Ledger
 from bmtune.search.resolve import ResolvedSearch
@@ -167,18 +168,29 @@ def test_trials_of_tune_run_as_lanes(
     assert len(listened.epochs()) == len(set(listened.epochs()))
 
 
-def test_lanes_pause_and_are_promoted(
-    ray_cluster: Any, make_space: MakeSpace, open_ledger: OpenLedger, listened: Any, fake_training: Any, tmp_path: Path
+# Hosts are lost at every step of trials that start, pause, leave and are promoted, also twice in a row.
+@pytest.mark.parametrize("lost_at", [(7,), (1, 2, 3), (4, 5, 9, 10), (2, 6, 11, 12, 13), tuple(range(3, 60, 5))])
+def test_lanes_pause_and_are_promoted_though_hosts_are_lost(
+    ray_cluster: Any,
+    make_space: MakeSpace,
+    open_ledger: OpenLedger,
+    listened: Any,
+    fake_training: Any,
+    tmp_path: Path,
+    lost_at: tuple[int, ...],
 ) -> None:
-    space = make_space(("trials: 8", "trials: 20"), ("budget:", "run: {halving: promote}\nbudget:"))
-    ledger, fleet = open_ledger(space, listened), Inside(fake_training, lanes=3, lost_at=(7,))
+    space = make_space(("trials: 8", "trials: 20"), ("budget:", "run: {halving: promote, max_failures: 9}\nbudget:"))
+    ledger, fleet = open_ledger(space, listened), Inside(fake_training, lanes=3, lost_at=lost_at)
     run(ResolvedSearch(space, tmp_path, None, "hash"), ledger, fleet)
     promoted = {record.trial for record in listened.records if record.kind == "trial_promoted"}
     assert promoted & {number for number, trial in ledger.state.finished.items() if trial.end.status == "completed"}
     assert ledger.state.is_over
     assert len(ledger.state.finished) + len(ledger.state.paused) == 20
     assert not fleet.lanes
-    assert len(listened.epochs()) == len(set(listened.epochs()))
+    assert audit(listened.records) == []
+    told = [record.text for record in listened.records if record.kind == "notice"]
+    assert told
+    assert all("lost its process and goes on from epoch" in text for text in told)
 
 
 def test_trials_go_on_when_their_host_was_lost(
@@ -234,14 +246,17 @@ def test_tune_can_pause_a_lane_and_go_on_later(
         **{**vars(space), "run": space.run.model_copy(update={"scheduler": "none", "report_every_s": 0})}
     )
     ledger.state.space = space
-    with lanes(Inside(fake_training, lanes=2), lambda config, report: None), tempfile.TemporaryDirectory() as storage:  # type: ignore[arg-type]
+    with (
+        lanes(Inside(fake_training, lanes=2), lambda config, report: None, print),
+        tempfile.TemporaryDirectory() as storage,
+    ):  # type: ignore[arg-type]
         ray.tune.run(
             BornTrial,
             storage_path=storage,
             search_alg=RecordSearcher(
                 ledger, partial(to_config, ResolvedSearch(space, resolved.run_folder, None), ledger), 9
             ),
-            scheduler=Pausing(ledger, 9),
+            scheduler=Pausing(ledger, 9, print),
             num_samples=9,
             max_concurrent_trials=3,
             verbose=0,
@@ -249,3 +264,40 @@ def test_tune_can_pause_a_lane_and_go_on_later(
         )
     assert len(paused) == 9
     assert [trial.run.budget for trial in ledger.state.finished.values()] == [9] * 9
+
+
+class Store:
+    """A registry like Tune's, which counts what it is asked."""
+
+    def __init__(self) -> None:
+        self.values: dict[tuple[str, str], Any] = {}
+        self.asked: list[str] = []
+
+    def register(self, category: str, key: str, value: Any) -> None:
+        self.values[category, key] = value
+
+    def contains(self, category: str, key: str) -> bool:
+        self.asked.append(key)
+        return (category, key) in self.values
+
+    def get(self, category: str, key: str) -> Any:
+        self.asked.append(key)
+        return self.values[category, key]
+
+
+def test_a_registry_is_asked_once_for_a_trainable_and_is_itself_again_afterwards() -> None:
+    from bmtune.search.lanes import remembered_trainables
+
+    store = Store()
+    with remembered_trainables(store):
+        assert not store.contains("trainable", "a")
+        store.register("trainable", "a", 1)
+        assert [store.get("trainable", "a") for _ in range(4)] == [1] * 4
+        assert store.contains("trainable", "a")
+        assert store.asked == ["a", "a"]
+        store.register("trainable", "a", 2)
+        assert store.get("trainable", "a") == 2
+    assert set(vars(store)) == {"values", "asked"}
+    store.asked.clear()
+    assert [store.get("trainable", "a") for _ in range(3)] == [2] * 3
+    assert len(store.asked) == 3

@@ -92,6 +92,7 @@ def clusters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str
 def search(folder: Path, *options: str, **more: str) -> subprocess.CompletedProcess[str]:
     (folder / "space.yaml").write_text(SPACE)
     command = [sys.executable, "-m", "bmtune.search", "classification", "--space", "space.yaml", "--name", "run"]
+    command += ["--confirm", "none"]
     return subprocess.run(
         [*command, *options],
         cwd=folder,

@@ -81,6 +81,20 @@ def test_a_leading_axis_of_trials_gives_each_its_own_slopes(loss, by_hand, dtype
 
 
 @LOSSES
+@SITES
+def test_slopes_do_not_depend_on_how_cores_lie_in_memory(loss, by_hand, num_sites):
+    born, (x, labels) = machine(num_sites, "float64"), rows(num_sites)
+    phi = born.chain.features(x)
+    scattered = Cores(*(core.transpose(-1, -2).contiguous().transpose(-1, -2) for core in born.cores))
+    _, slopes = recorded(loss, born.cores, phi, labels)
+    # As training rows are taken from a table: row by row.
+    strided = phi.movedim(-1, 0).contiguous().movedim(0, -1)
+    _, found = by_hand_of(by_hand, scattered, strided, labels)
+    for one, other in zip(found, slopes, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-12 * float(other.abs().max()))
+
+
+@LOSSES
 def test_a_class_of_amplitude_zero_has_no_slope(loss, by_hand):
     born, (x, labels) = machine(4, "float64"), rows(4)
     centre = born.cores.centre.clone()

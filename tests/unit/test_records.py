@@ -1,8 +1,13 @@
+import errno
 import math
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bmtune.disk_space import Patience
 from bmtune.errors import FormatError
 from bmtune.records import CheckpointWritten
 from bmtune.records import Epoch
@@ -158,3 +163,116 @@ def test_the_disk_is_asked_at_most_every_second_and_on_demand(path: Path, monkey
     writer.sync()
     assert synced == [1.0, 2.1, 2.1]
     writer.close()
+
+
+class FullDisk:
+    """A file on a disk with so much room; stands in for the operating system's."""
+
+    def __init__(self, path: Path, room: int) -> None:
+        self._real = path.open("ab", buffering=0)
+        self.room = room
+        self.refused = 0
+
+    def write(self, content: bytes) -> int:
+        taken = self._real.write(bytes(content)[: self.room])
+        if content and not taken:
+            self.refused += 1
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self.room -= taken
+        return taken
+
+    def truncate(self, size: int) -> int:
+        self.room += os.fstat(self._real.fileno()).st_size - size
+        return self._real.truncate(size)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+@pytest.fixture
+def full_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], FullDisk]:
+    """The records' file on a disk with so much room."""
+
+    def make(room: int) -> FullDisk:
+        disk, really = FullDisk(path, room), Path.open
+
+        def opened(file: Path, mode: str = "r", *arguments: Any, **options: Any) -> Any:
+            return disk if mode == "ab" else really(file, mode, *arguments, **options)
+
+        monkeypatch.setattr(Path, "open", opened)
+        return disk
+
+    return make
+
+
+def test_what_a_full_disk_took_of_a_record_is_cut_off_again(path: Path, full_disk: Callable[[int], FullDisk]) -> None:
+    disk = full_disk(len(to_line(HEADER)) + 10)
+    writer = RecordWriter(path)
+    writer.write(HEADER)
+    with pytest.raises(OSError, match="No space left"):
+        writer.write(EPOCH)
+    assert disk.refused == 1
+    assert path.read_bytes() == to_line(HEADER)
+    disk.room = 10_000
+    writer.write(EPOCH)
+    writer.close()
+    assert path.read_bytes() == to_line(HEADER) + to_line(EPOCH)
+
+
+def test_a_search_whose_disk_is_full_waits_says_so_once_and_loses_nothing(
+    path: Path, full_disk: Callable[[int], FullDisk]
+) -> None:
+    disk, told = full_disk(len(to_line(HEADER)) + 10), list[str]()
+
+    def rest(seconds: float) -> None:
+        # Nobody who reads meanwhile meets half a line.
+        assert path.read_bytes() == to_line(HEADER)
+        disk.room += 40
+
+    with RecordWriter(path, patience=Patience(told.append, rest)) as writer:
+        for record in EVERY_KIND:
+            if record is EVERY_KIND[2]:
+                disk.room = 10_000
+            writer.write(record)
+    assert disk.refused > 2
+    assert list(read_records(path).records) == EVERY_KIND
+    assert len(told) == 2
+    assert told[0].startswith(f"the disk is full: records.jsonl cannot be written in {path.parent} (")
+    assert "free" in told[0]
+    assert told[1].startswith("there is room again")
+
+
+def test_waiting_for_room_can_be_interrupted(path: Path, full_disk: Callable[[int], FullDisk]) -> None:
+    disk = full_disk(10)
+
+    def interrupted(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    writer = RecordWriter(path, patience=Patience(lambda text: None, interrupted))
+    with pytest.raises(KeyboardInterrupt):
+        writer.write(HEADER)
+    assert disk.refused == 1
+    assert path.read_bytes() == b""
+    writer.close()
+
+
+def test_what_the_disk_refused_only_when_asked_to_keep_it_is_written_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def full_at_second(descriptor: int) -> None:
+        asked.append(path.stat().st_size)
+        if len(asked) == 2:
+            # Such a disk may drop what it had taken before.
+            os.ftruncate(descriptor, len(to_line(HEADER)) + 5)
+            raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    monkeypatch.setattr("os.fsync", full_at_second)
+    with RecordWriter(path, sync_every_s=1000.0, patience=Patience(lambda text: None, lambda seconds: None)) as writer:
+        writer.write(HEADER)
+        writer.sync()
+        for record in EVERY_KIND[1:]:
+            writer.write(record)
+    assert len(asked) == 3
+    assert list(read_records(path).records) == EVERY_KIND

@@ -1,5 +1,6 @@
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from bmtune.checkpoints import folder as module
 from bmtune.checkpoints import has_checkpoint
 from bmtune.checkpoints import read_checkpoint
+from bmtune.checkpoints import recover_checkpoint
 from bmtune.checkpoints import write_checkpoint
 from bmtune.errors import CheckpointError
 from bmtune.errors import FormatError
@@ -212,3 +214,96 @@ def test_a_checkpoint_between_two_renames_is_still_there(tmp_path: Path):
     folder.rename(tmp_path / ".last.previous")
     assert has_checkpoint(folder)
     assert read_checkpoint(folder)[1] == FACTS
+
+
+def write_last(folder: Path, *epochs: int) -> None:
+    for epoch in epochs:
+        write_checkpoint(folder, {"core": torch.full((3,), float(epoch))}, {"epoch": epoch}, keep_previous=True)
+
+
+def flip(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[:-3] + bytes([content[-3] ^ 1]) + content[-2:])
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "a flipped bit in the tensors": lambda folder: flip(folder / "tensors.safetensors"),
+    "half of the tensors": lambda folder: (folder / "tensors.safetensors").write_bytes(b"half"),
+    "no tensors": lambda folder: (folder / "tensors.safetensors").unlink(),
+    "half of the facts": lambda folder: (folder / "checkpoint.json").write_text('{"format": "bmtune.ch'),
+    "no facts": lambda folder: (folder / "checkpoint.json").unlink(),
+    "an empty folder": lambda folder: [path.unlink() for path in folder.iterdir()],
+    "a file in its place": lambda folder: (shutil.rmtree(folder), folder.write_text("a file")),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
+def test_a_damaged_checkpoint_falls_back_to_the_one_before_which_the_next_write_does_not_push_out(
+    tmp_path: Path, damage: Callable[[Path], object]
+):
+    folder = tmp_path / "last"
+    write_last(folder, 1, 2, 3)
+    assert entries(tmp_path) == {"last", ".last.previous"}
+    damage(folder)
+    found = recover_checkpoint(folder)
+    assert found.checkpoint is not None
+    tensors, facts = found.checkpoint
+    assert facts == {"epoch": 2}
+    assert tensors["core"].tolist() == [2.0] * 3
+    assert len(found.damage) == 1
+    assert str(folder) in found.damage[0]
+    write_last(folder, 4)
+    damage(folder)
+    again = recover_checkpoint(folder)
+    assert again.checkpoint is not None
+    assert again.checkpoint[1] == {"epoch": 2}
+
+
+def test_a_sound_checkpoint_is_recovered_without_a_word_and_so_is_one_whose_replacement_was_cut_short(tmp_path: Path):
+    folder = tmp_path / "last"
+    assert recover_checkpoint(folder) == (None, ())
+    write_last(folder, 1, 2)
+    found = recover_checkpoint(folder)
+    assert found.checkpoint is not None
+    assert (found.checkpoint[1], found.damage) == ({"epoch": 2}, ())
+    shutil.rmtree(folder)
+    found = recover_checkpoint(folder)
+    assert found.checkpoint is not None
+    assert (found.checkpoint[1], found.damage) == ({"epoch": 1}, ())
+
+
+def test_where_both_are_damaged_nothing_is_recovered_and_both_are_named(tmp_path: Path):
+    folder = tmp_path / "last"
+    write_last(folder, 1, 2)
+    flip(folder / "tensors.safetensors")
+    flip(tmp_path / ".last.previous" / "tensors.safetensors")
+    found = recover_checkpoint(folder)
+    assert found.checkpoint is None
+    assert ["previous" in text for text in found.damage] == [False, True]
+    write_last(folder, 1)
+    assert recover_checkpoint(folder).checkpoint is not None
+
+
+def test_an_unknown_version_is_refused_by_name_and_not_taken_for_damage(tmp_path: Path):
+    folder = tmp_path / "last"
+    write_last(folder, 1, 2)
+    edit(folder, version=7)
+    with pytest.raises(FormatError, match="version 7"):
+        recover_checkpoint(folder)
+    assert entries(tmp_path) == {"last", ".last.previous"}
+
+
+@pytest.mark.parametrize("step", range(4))
+def test_a_writer_that_keeps_two_and_is_killed_anywhere_leaves_one_that_is_sound(tmp_path, monkeypatch, step):
+    folder = tmp_path / "last"
+    write_last(folder, 1, 2)
+    with monkeypatch.context() as patch:
+        done = kill_at(patch, step)
+        with pytest.raises(Killed):
+            write_last(folder, 3)
+    assert len(done) == step
+    found = recover_checkpoint(folder)
+    assert found.checkpoint is not None
+    assert (found.checkpoint[1], found.damage) == ({"epoch": 2}, ())
+    write_last(folder, 3, 4)
+    assert entries(tmp_path) == {"last", ".last.previous"}

@@ -35,7 +35,10 @@ def test_help_imports_nothing_heavy():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["search"], "error: a search needs a trainer, but got none (command line: TRAINER); give one of"),
+        (
+            ["search"],
+            "error: a search needs a trainer, but got none (command line: TRAINER); give one of classification, gan, ",
+        ),
         (["serch", "gan"], "error: No such command 'serch'"),
         (["search", "gan", "--trails", "3"], "error: No such option: --trails"),
         (["search", "gan", "--trials", "many"], "error: Invalid value for '--trials'"),

@@ -11,6 +11,7 @@ from bmtune.records import Listener
 from bmtune.records import Objective
 from bmtune.records import RunStarted
 from bmtune.search.outcome import SearchOutcome
+from bmtune.search.outcome import how_to_resume
 from bmtune.search.request import SearchRequest
 
 BEST = {
@@ -34,7 +35,7 @@ class Search:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.requests: list[SearchRequest] = []
-        self.interrupted = False
+        self.signal: int | None = None
         monkeypatch.setattr(searching, "search", self)
 
     def __call__(self, request: SearchRequest, listener: Listener, follower: Follower) -> SearchOutcome:
@@ -55,7 +56,9 @@ class Search:
             )
         )
         best = BestFile.model_validate(BEST)
-        return SearchOutcome(Path("outputs/night"), best, best.trials, self.interrupted)
+        advice = None if self.signal is None else how_to_resume("gan", Path("outputs/night"))
+        interrupted = self.signal is not None
+        return SearchOutcome(Path("outputs/night"), best, best.trials, interrupted, signal=self.signal, advice=advice)
 
 
 @pytest.fixture
@@ -112,9 +115,12 @@ def test_a_log_gets_lines_and_then_the_best_configuration(stub: Search, capsys: 
     assert lines[3] == "format: bmtune.best"
 
 
-def test_an_interrupted_search_says_where_it_stands(stub: Search, capsys: pytest.CaptureFixture[str]):
-    stub.interrupted = True
-    assert main(["search", "gan"]) == 130
+@pytest.mark.parametrize(("number", "code"), [(2, 130), (15, 143), (1, 129)])
+def test_an_interrupted_search_says_where_it_stands_and_how_to_go_on(
+    stub: Search, capsys: pytest.CaptureFixture[str], number: int, code: int
+):
+    stub.signal = number
+    assert main(["search", "gan"]) == code
     captured = capsys.readouterr()
     assert captured.err == (
         "what was found so far is in outputs/night\ngo on with: bmtune search gan --name night --resume\ninterrupted\n"
@@ -151,3 +157,8 @@ def test_a_dry_run_checks_the_data_too(here: Path, capsys: pytest.CaptureFixture
     captured = capsys.readouterr()
     assert captured.err.startswith("error: a batch must not be larger than the training split")
     assert captured.out == ""
+
+
+def test_how_to_go_on_names_the_storage_where_it_is_not_the_usual_one_and_can_be_pasted():
+    said = how_to_resume("gan", Path("/data/my runs/a"))
+    assert said == "go on with: bmtune search gan --name a --resume --storage '/data/my runs'"

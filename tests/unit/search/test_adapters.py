@@ -9,10 +9,14 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
+from bmtune.checkpoints import write_checkpoint
 from bmtune.config.space import SearchSpace
 from bmtune.records import Epoch
+from bmtune.records import Notice
+from bmtune.records import read_records
 from bmtune.search.ledger import Ledger
 from bmtune.search.state import RunningTrial
+from bmtune.search.trial_run import Task
 from bmtune.search.trial_run import TrialEnd
 from bmtune.search.trial_run import TrialReport
 
@@ -51,7 +55,7 @@ def test_the_scheduler_says_stop_when_a_trial_has_ended(ledger: Ledger) -> None:
     from bmtune.search.adapters import RecordSearcher
 
     RecordSearcher(ledger, to_config, 9).suggest("a")
-    scheduler = HalvingScheduler(ledger, 9)
+    scheduler = HalvingScheduler(ledger, 9, print)
     trial = SimpleNamespace(config={"trial": 0})
     going_on = {"report": TrialReport().model_dump_json()}
     assert scheduler.on_trial_result(None, trial, going_on) == "CONTINUE"
@@ -97,7 +101,7 @@ def test_a_paused_trial_frees_its_place_at_once_and_a_promotable_one_takes_it_be
     from bmtune.search.adapters import HalvingScheduler
     from bmtune.search.adapters import RecordSearcher
 
-    searcher, scheduler = RecordSearcher(promoting, to_config, 1), HalvingScheduler(promoting, 1)
+    searcher, scheduler = RecordSearcher(promoting, to_config, 1), HalvingScheduler(promoting, 1, print)
     assert searcher.set_max_concurrency(1)
     controller, trials = Controller(), []
     for number, loss in enumerate((1.0, 2.0, 3.0)):
@@ -122,7 +126,7 @@ def test_a_search_that_promotes_ends_when_nothing_is_left_to_train(promoting: Le
     from bmtune.search.adapters import RecordSearcher
     from bmtune.search.adapters import SearchStopper
 
-    searcher, scheduler = RecordSearcher(promoting, to_config, 9), HalvingScheduler(promoting, 9)
+    searcher, scheduler = RecordSearcher(promoting, to_config, 9), HalvingScheduler(promoting, 9, print)
     stopper, controller = SearchStopper(promoting), Controller()
     trials = [SimpleNamespace(config=searcher.suggest(str(number))) for number in range(4)]
     # Tune may ask again: a trial that is promoted later needs a process that is not thrown away.
@@ -145,25 +149,92 @@ def test_a_search_that_promotes_ends_when_nothing_is_left_to_train(promoting: Le
     assert sorted(promoting.state.paused) == [1, 2, 3]
 
 
-def test_a_lost_process_fails_its_trial_once(ledger: Ledger, tmp_path: Path) -> None:
-    from bmtune.search.adapters import HalvingScheduler
+def lost(task: Task, failures: int, status: str = "ERROR", path: Path | None = None) -> SimpleNamespace:
+    """A trial of Tune whose process was lost; Tune has marked it as failed where it lets it go on."""
+    return SimpleNamespace(
+        config={"trial": task.trial, "task": task.model_dump_json()},
+        error_file=None if path is None else str(path),
+        num_failures=failures,
+        status=status,
+    )
+
+
+@pytest.fixture
+def task(ledger: Ledger, tmp_path: Path) -> Task:
     from bmtune.search.adapters import RecordSearcher
 
     RecordSearcher(ledger, to_config, 9).suggest("a")
+    config = ledger.state.space.base
+    return Task(trial=0, config=config, run_folder=str(tmp_path), rungs=(), report_every_s=1.0)
+
+
+def notices(folder: Path) -> list[str]:
+    return [record.text for record in read_records(folder / "records.jsonl").records if isinstance(record, Notice)]
+
+
+def test_a_process_lost_too_often_fails_its_trial_once(ledger: Ledger, task: Task, tmp_path: Path) -> None:
+    from bmtune.search.adapters import HalvingScheduler
+
     path = tmp_path / "error.txt"
     path.write_text("Failure # 1 (occurred at noon)\nbefore\nFailure # 2 (occurred later)\nthe node is gone\nmore\n")
-    lost = [
-        SimpleNamespace(config={"trial": 0}, error_file=str(path), should_recover=lambda again=again: again)
-        for again in (True, False, False)
-    ]
-    scheduler = HalvingScheduler(ledger, 1)
-    scheduler.on_trial_error(None, lost[0])
+    again: list[Any] = []
+    scheduler = HalvingScheduler(ledger, 1, again.append)
+    scheduler.on_trial_error(None, lost(task, 3))
     assert 0 in ledger.state.running
-    for trial in lost[1:]:
-        scheduler.on_trial_error(None, trial)
+    for failures in (4, 5):
+        scheduler.on_trial_error(None, lost(task, failures, "RUNNING", path))
     end = ledger.state.finished[0].end
     assert (end.status, end.reason) == ("failed", "its process was lost: the node is gone")
     assert end.error == "the node is gone\nmore"
+    assert not again
+
+
+def test_the_user_is_told_from_where_a_trial_goes_on_and_how_often_that_was_so(
+    ledger: Ledger, task: Task, tmp_path: Path
+) -> None:
+    from bmtune.search.adapters import HalvingScheduler
+
+    again: list[Any] = []
+    scheduler, last = HalvingScheduler(ledger, 1, again.append), tmp_path / task.checkpoint_path("last")
+    scheduler.on_trial_error(None, lost(task, 1))
+    write_checkpoint(last, {}, {"budget": 40})
+    scheduler.on_trial_error(None, lost(task, 1))
+    scheduler.on_trial_error(None, lost(task, 2))
+    (last / "checkpoint.json").write_text("torn")
+    scheduler.on_trial_error(None, lost(task, 3))
+    assert notices(tmp_path) == [
+        "trial 0 lost its process and goes on from epoch 0 (1 of 3)",
+        "trial 0 lost its process and goes on from epoch 40 (not counted: another trial may be why)",
+        "trial 0 lost its process and goes on from epoch 40 (2 of 3)",
+        "trial 0 lost its process and goes on from an older checkpoint (3 of 3)",
+    ]
+    assert not again
+
+
+def test_a_trial_that_tune_gives_up_since_it_lost_a_process_that_it_was_about_to_get_goes_on(
+    ledger: Ledger, task: Task, tmp_path: Path
+) -> None:
+    from bmtune.search.adapters import HalvingScheduler
+    from bmtune.search.adapters import RecordSearcher
+
+    searcher = RecordSearcher(ledger, to_config, 1)
+    scheduler = HalvingScheduler(ledger, 1, searcher.hand_out_again)
+    # It runs already when this searcher begins, so it is handed out first.
+    assert searcher.suggest("a") == {"trial": 0}
+    assert searcher.suggest("b") is None
+    # Tune tells it of the process, and then of the call that was to reset it, which makes it give the trial up.
+    scheduler.on_trial_error(None, lost(task, 1))
+    scheduler.on_trial_error(None, lost(task, 2, "PENDING"))
+    assert notices(tmp_path) == ["trial 0 lost its process and goes on from epoch 0 (1 of 3)"]
+    again = searcher.suggest("b")
+    assert again == {"trial": 0, "task": task.model_dump_json()}
+    assert searcher.suggest("c") is None
+    # What Tune takes for another trial has two losses left of three.
+    trial = SimpleNamespace(config=again, max_failures=3)
+    scheduler.on_trial_add(None, trial)
+    assert trial.max_failures == 2
+    scheduler.on_trial_error(None, lost(task, 2))
+    assert notices(tmp_path)[1:] == ["trial 0 lost its process and goes on from epoch 0 (3 of 3)"]
 
 
 def test_the_stopper_watches_the_clock(ledger: Ledger) -> None:

@@ -19,9 +19,9 @@ from bmtune.search.pre_cache import PreEntry
 from bmtune.search.pre_cache import PreShare
 from bmtune.search.pre_cache import key_of
 from bmtune.search.solo import SoloTraining
+from bmtune.search.trial_alone import TrialRun
 from bmtune.search.trial_run import Task
 from bmtune.search.trial_run import TrialReport
-from bmtune.search.trial_run import TrialRun
 from bmtune.training import Pretrained
 
 FACTS = {"method": 1, "born": {"bond_dim": 2, "init_std": 0.1}, "seed": 7}

@@ -1,8 +1,8 @@
 import torch
 
 from bmtune.config.root import TrialConfig
+from bmtune.search.trial_alone import TrialRun
 from bmtune.search.trial_run import Task
-from bmtune.search.trial_run import TrialRun
 from bmtune.training import EpochReport
 from bmtune.training import Status
 

@@ -7,9 +7,9 @@ import pytest
 from bmtune.checkpoints import read_checkpoint
 from bmtune.config.root import TrialConfig
 from bmtune.config.space import SearchSpace
+from bmtune.search.trial_alone import TrialRun
 from bmtune.search.trial_run import Task
 from bmtune.search.trial_run import TrialReport
-from bmtune.search.trial_run import TrialRun
 from bmtune.search.trial_run import guarded
 
 MakeSpace = Callable[..., SearchSpace]

@@ -153,7 +153,7 @@ def test_an_interrupted_search_leaves_no_run_open(told, search_records):
     assert not runs.ended
     runs.close()
     assert [run.exit_code for run in service.runs] == [0, 0]
-    # They may go on: W&B does not have them whole.
+    # They may go on: then W&B is told of them again.
     assert seen == []
 
 
