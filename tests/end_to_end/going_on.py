@@ -1,7 +1,6 @@
-"""A search of the fake training that may be killed and resumed: `python going_on.py FOLDER [--resume]`.
+"""A search of the fake training that is to be killed: `python going_on.py FOLDER` runs `FOLDER/space.yaml`.
 
-It has a process and a Ray of its own. The run is `FOLDER/run`; the space lies in `FOLDER/space.yaml`. What is said of the
-run is printed.
+It has a process and a Ray of its own. The run is `FOLDER/run`.
 """
 
 import importlib.util
@@ -36,15 +35,12 @@ class FakeTrial(BornTrial):
     packing = OneByOne()
 
 
-def main(folder: Path, *, resume: bool) -> None:
-    # Ray was imported already, so what makes it private must have been set before: the tests' conftest has done so.
-    if resume:
-        request = SearchRequest(None, storage=folder, resume=True)
-    else:
-        request = SearchRequest("classification", space=folder / "space.yaml", storage=folder, name="run")
+def main(folder: Path) -> None:
+    """Runs the search; the environment in which Ray is private was set by the tests."""
+    request = SearchRequest("classification", space=folder / "space.yaml", storage=folder, name="run")
     with LineProgress(print) as listener:
         run_search(resolve(request), listener, backend=Backend(FakeTrial, lambda config, cores: {"acc": 1.0}))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), resume="--resume" in sys.argv)
+    main(Path(sys.argv[1]))

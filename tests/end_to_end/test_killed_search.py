@@ -1,4 +1,4 @@
-"""Searches whose driver is killed in the middle and that are resumed, each in processes with a Ray of their own."""
+"""A search with halving whose driver is killed while trials wait at rungs, and that is resumed."""
 
 import os
 import signal
@@ -6,32 +6,35 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 
+from bmtune.audit import audit
 from bmtune.config.space import load_space
 from bmtune.records import Epoch
-from bmtune.records import Metrics
 from bmtune.records import Record
-from bmtune.records import RunFinished
 from bmtune.records import Rung
 from bmtune.records import RunResumed
 from bmtune.records import TrialFinished
 from bmtune.records import TrialPromoted
-from bmtune.records import TrialStarted
 from bmtune.records import read_records
+from bmtune.reports.lines import LineProgress
+from bmtune.search.request import SearchRequest
+from bmtune.search.resolve import resolve
 from bmtune.search.state import SearchState
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+TRIALS = 6
+PATIENCE_S = 120.0
 SPACE = """
 trainer: classification
 objective: {{metric: loss}}
 budget: {{trials: 6, max_epochs: 40, eta: 2, grace: 5}}
 base: {{name: paced {pids}, data: {{dataset: moons_small}}}}
-run: {run}
+run: {{halving: promote, seed: 5, report_every_s: 0}}
 parameters:
   trainer.classification.optimizer.lr: {{type: float, low: 1e-4, high: 1e-1, log: true}}
 """
@@ -42,118 +45,75 @@ def records_of(folder: Path) -> tuple[Record, ...]:
     return read_records(path).records if path.exists() and b"\n" in path.read_bytes() else ()
 
 
-def begin(folder: Path, run: str) -> subprocess.Popen[str]:
-    (folder / "pids").mkdir()
-    (folder / "space.yaml").write_text(SPACE.format(pids=folder / "pids", run=run))
-    return search(folder)
+def waiting(records: tuple[Record, ...]) -> set[int]:
+    """The trials that wait at a rung after these records."""
+    found: set[int] = set()
+    for record in records:
+        if isinstance(record, Rung) and record.decision == "pause":
+            found.add(record.trial)
+        elif isinstance(record, TrialPromoted):
+            found.discard(record.trial)
+    return found
 
 
-def search(folder: Path, *options: str) -> subprocess.Popen[str]:
-    command = [sys.executable, str(Path(__file__).with_name("going_on.py")), str(folder), *options]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def kill_when(process: subprocess.Popen[str], folder: Path, ripe: Callable[[tuple[Record, ...]], bool]) -> None:
-    """Kills the driver as soon as its records are such, and waits until its trials have gone with it."""
-    deadline = time.monotonic() + 120
-    while not ripe(records_of(folder)):
-        assert process.poll() is None, process.communicate()[0]
+@pytest.fixture
+def killed(tmp_path: Path) -> Path:
+    """The folder of a search that was killed as soon as two trials waited; nothing of it lives any more."""
+    (tmp_path / "pids").mkdir()
+    (tmp_path / "space.yaml").write_text(SPACE.format(pids=tmp_path / "pids"))
+    command = [sys.executable, str(Path(__file__).with_name("going_on.py")), str(tmp_path)]
+    with (tmp_path / "log.txt").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    deadline = time.monotonic() + PATIENCE_S
+    while len(waiting(records_of(tmp_path))) < 2:
+        assert process.poll() is None, (tmp_path / "log.txt").read_text()
         assert time.monotonic() < deadline, "the search did not get so far"
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    while any(alive(int(path.name)) for path in (folder / "pids").iterdir()):
+    process.wait()
+    while any(Path("/proc", path.name).exists() for path in (tmp_path / "pids").iterdir()):
         assert time.monotonic() < deadline, "processes of a killed search trained on"
         time.sleep(0.1)
+    return tmp_path
 
 
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+def test_trials_that_waited_when_the_driver_was_killed_are_promoted_when_the_run_goes_on(
+    killed: Path, backend: Any
+) -> None:
+    from bmtune.search.driver import run_search
 
-
-def finish(process: subprocess.Popen[str]) -> str:
-    said, _ = process.communicate(timeout=200)
-    assert process.returncode == 0, said
-    return said
-
-
-def epochs(records: tuple[Record, ...]) -> dict[tuple[int, str, int], Metrics]:
-    """The metrics of every epoch, each of which is there once."""
-    found = [((entry.trial, entry.phase, entry.epoch), entry) for entry in records if isinstance(entry, Epoch)]
-    assert set(Counter(key for key, _ in found).values()) == {1}
-    return {key: entry.metrics for key, entry in found}
-
-
-def check_whole(folder: Path, records: tuple[Record, ...]) -> None:
-    """What holds for every run that was resumed and has ended."""
-    assert [record.kind for record in records if record.kind in ("run_started", "run_resumed", "run_finished")] == [
-        "run_started",
-        "run_resumed",
-        "run_finished",
-    ]
-    ends = [record.trial for record in records if isinstance(record, TrialFinished)]
-    assert sorted(ends) == list(range(6))
-    state = SearchState.replay(load_space(folder / "run" / "search.yaml"), records)
-    assert not state.running
-    storage = optuna.storages.RDBStorage(f"sqlite:///{folder / 'run' / 'study.db'}")
-    shown = optuna.load_study(study_name="run", storage=storage).get_trials(deepcopy=False)
-    assert all(trial.state.is_finished() for trial in shown)
-    assert sorted(trial.user_attrs["trial"] for trial in shown) == list(range(6))
-
-
-def test_a_killed_search_comes_to_what_an_undisturbed_one_comes_to(tmp_path: Path) -> None:
-    run = "{scheduler: none, sampler: random, seed: 5, checkpoint_every: 3, report_every_s: 0}"
-    calm, killed = tmp_path / "calm", tmp_path / "killed"
-    calm.mkdir()
-    killed.mkdir()
-    finish(begin(calm, run))
-    kill_when(begin(killed, run), killed, lambda records: any(isinstance(entry, TrialFinished) for entry in records))
     before = records_of(killed)
-    said = finish(search(killed, "--resume"))
-    records, undisturbed = records_of(killed), records_of(calm)
+    (killed / "run" / "study.db").unlink(missing_ok=True)
+    said: list[str] = []
+    run_search(resolve(SearchRequest(None, storage=killed, resume=True)), LineProgress(said.append), backend=backend)
+    records = records_of(killed)
     assert records[: len(before)] == before
-    check_whole(killed, records)
-    assert epochs(records) == epochs(undisturbed)
-    assert configurations(records) == configurations(undisturbed)
-    assert final(records) == final(undisturbed)
-    started = sum(isinstance(entry, TrialStarted) for entry in before)
-    ended = sum(isinstance(entry, TrialFinished) for entry in before)
-    assert f"{ended} finished, {started - ended} running, 0 paused, going on" in said
-    # No flood of what was before: few lines, none of an old epoch.
-    assert f"1/6: trial {next(entry.trial for entry in before if isinstance(entry, TrialFinished))} " not in said
+    assert audit(records) == []
+    resumed = next(place for place, record in enumerate(records) if isinstance(record, RunResumed))
+    promoted = {record.trial for record in records[resumed:] if isinstance(record, TrialPromoted)}
+    assert waiting(before) & promoted
+    done = Counter(record.trial for record in records if isinstance(record, Epoch))
+    epochs = {(record.trial, record.epoch) for record in records if isinstance(record, Epoch)}
+    assert epochs == {(trial, epoch) for trial, last in done.items() for epoch in range(1, last + 1)}
+    assert any(record.status == "completed" for record in records if isinstance(record, TrialFinished))
+    state = SearchState.replay(load_space(killed / "run" / "search.yaml"), records)
+    assert sorted(state.finished) == list(range(TRIALS))
+    check_view(killed / "run" / "study.db")
+    check_told(said, before)
 
 
-def configurations(records: tuple[Record, ...]) -> list[tuple[int, object, int]]:
-    return [(entry.trial, entry.params, entry.seed) for entry in records if isinstance(entry, TrialStarted)]
+def check_view(path: Path) -> None:
+    """The view holds every trial once, and none that runs."""
+    trials = optuna.load_study(study_name="run", storage=f"sqlite:///{path}").get_trials(deepcopy=False)
+    assert all(trial.state.is_finished() for trial in trials)
+    assert sorted(trial.user_attrs["trial"] for trial in trials) == list(range(TRIALS))
 
 
-def final(records: tuple[Record, ...]) -> tuple[object, ...]:
-    ends = sorted((entry for entry in records if isinstance(entry, TrialFinished)), key=lambda entry: entry.trial)
-    won = next(entry for entry in records if isinstance(entry, RunFinished))
-    return (
-        *((entry.status, entry.reason, entry.value, entry.best_epoch) for entry in ends),
-        won.best,
-        won.test_metrics,
-    )
-
-
-def test_trials_that_paused_before_the_kill_are_promoted_after_it(tmp_path: Path) -> None:
-    first = begin(tmp_path, "{halving: promote, seed: 5, report_every_s: 0}")
-    kill_when(first, tmp_path, lambda records: sum(isinstance(entry, Rung) for entry in records) >= 3)
-    before = records_of(tmp_path)
-    paused = {entry.trial for entry in before if isinstance(entry, Rung) and entry.decision == "pause"}
-    paused -= {entry.trial for entry in before if isinstance(entry, TrialPromoted)}
-    assert paused
-    finish(search(tmp_path, "--resume"))
-    records = records_of(tmp_path)
-    check_whole(tmp_path, records)
-    resumed = next(place for place, entry in enumerate(records) if isinstance(entry, RunResumed))
-    promoted = {entry.trial for entry in records[resumed:] if isinstance(entry, TrialPromoted)}
-    assert paused & promoted
-    for trial in range(6):
-        done = [epoch for number, _, epoch in epochs(records) if number == trial]
-        assert done == list(range(1, len(done) + 1))
+def check_told(said: list[str], before: tuple[Record, ...]) -> None:
+    """One line says what there was, and no other speaks of it."""
+    ended = sum(isinstance(record, TrialFinished) for record in before)
+    paused = len(waiting(before))
+    first = next(line for line in said if "going on" in line)
+    assert f"{ended} finished, " in first
+    assert f" {paused} paused, going on" in first
+    assert said[0] == first

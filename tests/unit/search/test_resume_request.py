@@ -110,11 +110,21 @@ def test_the_named_run_or_the_newest_one_goes_on(make_run: Callable[..., Path], 
 def test_what_does_not_change_results_may_change(make_run: Callable[..., Path], storage: Path) -> None:
     make_run()
     found = resolve_options(
-        resume(storage, trials=20, time_budget_s=60.0, max_concurrent=1, pack=1, report_every_s=0.0, max_failures=9)
+        resume(
+            storage,
+            trials=20,
+            time_budget_s=60.0,
+            max_concurrent=1,
+            pack=1,
+            report_every_s=0.0,
+            max_failures=9,
+            confirm="1:2",
+        )
     )
     assert found.space.budget.trials == 20
     run = found.space.run
     assert (run.time_budget_s, run.max_concurrent, run.pack, run.report_every_s, run.max_failures) == (60, 1, 1, 0, 9)
+    assert run.confirm == "1:2"
     # Packs were the default, and with them halving that promotes: it stays.
     assert run.halving == "promote"
 
