@@ -46,9 +46,12 @@ def run(request: SearchRequest) -> int:
     resolved = resolve_options(request)
     old, mode = resolved.old, resolved.space.run.wandb
     if old is not None and old.ended is not None:
+        more = f"--trials larger than {old.num_started}"
+        if old.num_started < resolved.space.budget.trials:
+            more = f"another --time-budget, or {more},"
         typer.echo(
             f"{old.folder} has ended ({old.ended}) with {plural(old.num_started, 'trial')}; "
-            f"give --resume and --trials larger than {old.num_started} to go on"
+            f"give --resume and {more} to go on"
         )
         return 0
     if mode is not None:

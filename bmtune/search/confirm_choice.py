@@ -10,6 +10,9 @@ from bmtune.config.root import TrialConfig
 from bmtune.config.space_model import RunSettings
 from bmtune.errors import ConfigError
 from bmtune.records import Epoch
+from bmtune.records import Record
+from bmtune.records import RunResumed
+from bmtune.records import RunStarted
 from bmtune.search.plan import MOST_LANES
 from bmtune.search.plan import HostPlan
 from bmtune.search.plan import plan_hosts
@@ -145,6 +148,28 @@ def expected_seconds(epochs: Iterable[Epoch], choice: Choice, max_epochs: int) -
     typical = max(each.values(), default=0.0)
     longest = max(before.values(), default=0.0)
     return TOGETHER * sum(each.get(trial.number, typical) + longest for trial in choice.trials)
+
+
+def seconds_of_search(records: Iterable[Record], now: float) -> tuple[float, float]:
+    """Seconds that a search took until `now`, and those since it began or last went on.
+
+    The time between the last record of a search that was broken off and its going on is none of it.
+
+    Args:
+        records: All records of the search.
+        now: Its end, in seconds since 1970.
+    """
+    before, began, last = 0.0, now, now
+    for record in records:
+        time = getattr(record, "time", None)
+        if time is None:
+            continue
+        if isinstance(record, RunStarted | RunResumed):
+            before += max(0.0, last - began)
+            began = last = time
+        last = max(last, time)
+    since = max(0.0, now - began)
+    return before + since, since
 
 
 def affordable(choices: Sequence[tuple[Wish, float]], hosts: int, allowed_s: float) -> Wish | None:

@@ -100,12 +100,14 @@ def _afforded(run: "EndedRun") -> "Wish | None":
     from bmtune.search.confirm_choice import affordable
     from bmtune.search.confirm_choice import choose
     from bmtune.search.confirm_choice import expected_seconds
+    from bmtune.search.confirm_choice import seconds_of_search
     from bmtune.search.plan import whole_gpus
 
-    settings, spent = run.space.run, time.time() - run.header.time
+    settings = run.space.run
+    spent, since = seconds_of_search(run.records, time.time())
     allowed = WORTH * spent
     if settings.time_budget_s is not None:
-        allowed = min(allowed, settings.time_budget_s - spent)
+        allowed = min(allowed, settings.time_budget_s - since)
     choices = [
         (wish, expected_seconds(run.epochs, choose(run.state, wish.top), run.header.max_epochs)) for wish in AFFORDABLE
     ]

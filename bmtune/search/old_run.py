@@ -24,7 +24,7 @@ SEARCH_FILE = "search.yaml"
 
 RUN_SETTINGS = (
     *("time_budget_s", "pack", "cpus_per_trial", "gpus_per_trial", "max_concurrent", "report_every_s"),
-    *("checkpoint_every", "max_failures", "pre_cache", "wandb"),
+    *("checkpoint_every", "max_failures", "pre_cache", "wandb", "confirm"),
 )
 """Settings of `run` that say how trials are trained and not what they come to."""
 

@@ -8,6 +8,7 @@ from bmtune.records import Objective
 from bmtune.records import PretrainingShared
 from bmtune.records import RunFinished
 from bmtune.records import Rung
+from bmtune.records import RunResumed
 from bmtune.records import RunStarted
 from bmtune.records import TrialFinished
 from bmtune.records import TrialPromoted
@@ -172,3 +173,19 @@ def test_a_notice_is_a_line(log: Log):
 def test_lines_are_plain_text(log: Log):
     log.epoch(0, 1, 0.5)
     assert not any(re.search(r"\x1b|\n", line) for line in log.lines)
+
+
+def test_what_was_recorded_before_is_counted_and_not_told_again(log: Log):
+    lines: list[str] = []
+    before = LineProgress(lines.append, lambda: 0.0)
+    header = log.listener._progress.started
+    assert header is not None
+    past = [header, *(TrialStarted(trial=trial, params={}, seed=0, time=0.0) for trial in range(4))]
+    past.append(TrialFinished(trial=0, status="completed", reason="done", value=0.1, time=1.0))
+    past.append(Rung(trial=1, rung=1, value=0.2, decision="pause"))
+    before.catch_up(past)
+    assert lines == []
+    before.on_record(RunResumed(trials=9, bmtune="0", time=2.0))
+    assert len(lines) == 1
+    assert "at most 9 trials of 9 epochs" in lines[0]
+    assert lines[0].endswith("; 1 finished, 2 running, 1 paused, going on")

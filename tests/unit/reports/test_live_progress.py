@@ -9,6 +9,7 @@ from bmtune.records import Objective
 from bmtune.records import Record
 from bmtune.records import RunFinished
 from bmtune.records import Rung
+from bmtune.records import RunResumed
 from bmtune.records import RunStarted
 from bmtune.records import TrialFinished
 from bmtune.records import TrialPromoted
@@ -134,6 +135,19 @@ def test_a_narrow_terminal_keeps_trial_epoch_and_best_within_its_width(clock: Cl
     lines = text(live_with(target, clock, records()), target).splitlines()
     assert all(len(line) <= width for line in lines)
     assert any(line.split() == ["2", "4/9", "0.3333"] for line in lines)
+
+
+def test_a_run_that_goes_on_says_what_there_was(clock: Clock):
+    target = console()
+    live = LiveProgress(target, clock)
+    live.catch_up(records())
+    live.on_record(RunResumed(trials=8, bmtune="0", time=1.0))
+    clock.now = 10.0
+    shown = text(live, target)
+    assert "resumed with 2 finished, 3 running, 0 paused, going on" in shown
+    # Epochs of before are none of this process's speed, and say nothing of the time that is left.
+    assert "0.0 epochs/s" in shown
+    assert " left" not in shown
 
 
 def test_the_end_replaces_the_table(clock: Clock):

@@ -10,10 +10,12 @@ from bmtune.records import PretrainingShared
 from bmtune.records import Record
 from bmtune.records import RunFinished
 from bmtune.records import Rung
+from bmtune.records import RunResumed
 from bmtune.records import RunStarted
 from bmtune.records import TrialFinished
 from bmtune.records import TrialPromoted
 from bmtune.records import TrialStarted
+from bmtune.records import TrialTaken
 from bmtune.reports.progress import RunProgress
 
 
@@ -145,6 +147,32 @@ def test_the_best_checkpoint_is_kept_and_the_last_one_is_not_taken_for_it():
         ]
     )
     assert progress.trials[0].checkpoint == "checkpoints/trial-00000/best"
+
+
+def test_a_run_that_goes_on_has_not_ended_and_may_have_other_trials():
+    progress = RunProgress([started(), *trial(0, 0.5)])
+    progress.on_record(RunFinished(reason="the time budget of 1 s is over", best=None, time=0.0))
+    progress.on_record(RunResumed(trials=99, bmtune="0", time=5.0))
+    assert progress.finished is None
+    assert progress.started is not None
+    assert progress.started.trials == 99
+    assert (progress.num_before, progress.num_ended, progress.count("running")) == (1, 0, 1)
+
+
+def test_trials_of_another_run_are_counted_and_are_none_of_this_ones():
+    progress = RunProgress([started()])
+    values = {1: 0.1}
+    progress.on_record(
+        TrialTaken(from_run="other", from_trial=3, params={}, status="completed", value=0.1, values=values)
+    )
+    assert (progress.num_taken, progress.trials, progress.ranked()) == (1, {}, [])
+
+
+def test_a_lost_epoch_that_is_trained_again_does_not_set_its_trial_back():
+    records = trial(0, 0.9, 0.5, 0.2)
+    lost = records.pop(2)
+    progress = RunProgress([started(), *records, lost])
+    assert (progress.trials[0].epoch, progress.trials[0].metrics, progress.num_epochs) == (3, {"fid": 0.2}, 3)
 
 
 def test_the_end_of_the_run_is_kept():

@@ -315,3 +315,49 @@ def test_a_trial_asks_for_its_processors_and_its_share_of_a_gpu() -> None:
     ask = BornTrial.default_resource_request
     assert ask({"cpus_per_trial": 2, "gpus_per_trial": 0.0}).required_resources == {"CPU": 2}
     assert ask({"cpus_per_trial": 1, "gpus_per_trial": 0.5}).required_resources == {"CPU": 1, "GPU": 0.5}
+
+
+def test_after_a_replay_trials_that_ran_are_handed_out_first_as_the_trials_that_they_are(
+    promoting: Ledger, open_ledger: OpenLedger, tmp_path: Path
+) -> None:
+    from bmtune.search.adapters import RecordSearcher
+    from bmtune.search.conduct import begin_trial
+    from bmtune.search.conduct import take_report
+
+    for _ in range(3):
+        begin_trial(promoting)
+    take_report(promoting, 1, TrialReport.model_validate_json(reached(1, 1, 2.0)["report"]))
+    state = promoting.state
+    assert (list(state.running), list(state.paused)) == ([0, 1, 2], [1])
+    again = open_ledger(
+        type(state).replay(state.space, read_records(tmp_path / "records.jsonl").records), name="again.jsonl"
+    )
+    searcher = RecordSearcher(again, to_config, 2)
+    assert [searcher.suggest("a"), searcher.suggest("b"), searcher.suggest("c")] == [{"trial": 0}, {"trial": 2}, None]
+    # They were started before: nothing was recorded of it.
+    assert ((tmp_path / "again.jsonl").read_bytes(), again.state.num_started) == (b"", 3)
+
+
+def test_a_promoted_trial_that_tune_does_not_know_is_handed_out_by_the_searcher_alone(
+    promoting: Ledger, open_ledger: OpenLedger, tmp_path: Path
+) -> None:
+    from bmtune.search.adapters import HalvingScheduler
+    from bmtune.search.adapters import RecordSearcher
+    from bmtune.search.conduct import begin_trial
+    from bmtune.search.conduct import take_report
+
+    for _ in range(3):
+        begin_trial(promoting)
+    for number, loss in enumerate((1.0, 2.0, 3.0)):
+        take_report(promoting, number, TrialReport.model_validate_json(reached(number, 1, loss)["report"]))
+    state = promoting.state
+    again = open_ledger(
+        type(state).replay(state.space, read_records(tmp_path / "records.jsonl").records), name="again.jsonl"
+    )
+    assert again.state.promotion is not None
+    assert again.state.promotion.trial == 0
+    searcher, scheduler = RecordSearcher(again, to_config, 1), HalvingScheduler(again, 1, print)
+    assert scheduler.choose_trial_to_run(None) is None
+    assert searcher.suggest("a") == {"trial": 0}
+    assert b'"kind":"trial_promoted","trial":0,"rung":1' in (tmp_path / "again.jsonl").read_bytes()
+    assert 0 not in again.state.paused

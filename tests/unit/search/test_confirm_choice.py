@@ -8,6 +8,10 @@ from bmtune.config.space import SearchSpace
 from bmtune.config.space_model import RunSettings
 from bmtune.errors import ConfigError
 from bmtune.records import Epoch
+from bmtune.records import Objective
+from bmtune.records import Record
+from bmtune.records import RunResumed
+from bmtune.records import RunStarted
 from bmtune.records import TrialFinished
 from bmtune.records import TrialStarted
 from bmtune.search.confirm_choice import AFFORDABLE
@@ -21,6 +25,7 @@ from bmtune.search.confirm_choice import fresh_seeds
 from bmtune.search.confirm_choice import parse_wish
 from bmtune.search.confirm_choice import plan_confirmation
 from bmtune.search.confirm_choice import reseeded
+from bmtune.search.confirm_choice import seconds_of_search
 from bmtune.search.proposals import derived_seed
 from bmtune.search.state import SearchState
 
@@ -146,3 +151,27 @@ def test_the_most_that_is_affordable_is_confirmed() -> None:
     assert affordable(choices, 2, STARTING_S + 99) == Wish(2, 5)
     assert affordable(choices, 1, STARTING_S + 100) == Wish(1, 5)
     assert affordable(choices, 2, STARTING_S + 49) is None
+
+
+def test_the_time_in_which_a_broken_off_search_did_not_run_is_none_of_its_time() -> None:
+    began = RunStarted(
+        run="night",
+        trainer="classification",
+        dataset="iris",
+        data_hash="0",
+        objective=Objective(metric="loss", mode="min"),
+        trials=2,
+        max_epochs=9,
+        seed=0,
+        bmtune="0",
+        time=1000.0,
+    )
+    starts = [TrialStarted(trial=number, params={}, seed=0, time=1000.0 + 20 * number) for number in range(3)]
+    whole: list[Record] = [began, *starts]
+    assert seconds_of_search(whole, 1050.0) == (50.0, 50.0)
+    # Its last record is of the 40th second; a day later it went on.
+    again: list[Record] = [*whole, RunResumed(trials=4, bmtune="0", time=90_000.0)]
+    assert seconds_of_search(again, 90_010.0) == (50.0, 10.0)
+    again += [TrialStarted(trial=3, params={}, seed=0, time=90_030.0), epoch(3, 1, 0.5)]
+    twice = [*again, RunResumed(trials=4, bmtune="0", time=200_000.0)]
+    assert seconds_of_search(twice, 200_005.0) == (75.0, 5.0)

@@ -110,11 +110,21 @@ def test_the_named_run_or_the_newest_one_goes_on(make_run: Callable[..., Path], 
 def test_what_does_not_change_results_may_change(make_run: Callable[..., Path], storage: Path) -> None:
     make_run()
     found = resolve_options(
-        resume(storage, trials=20, time_budget_s=60.0, max_concurrent=1, pack=1, report_every_s=0.0, max_failures=9)
+        resume(
+            storage,
+            trials=20,
+            time_budget_s=60.0,
+            max_concurrent=1,
+            pack=1,
+            report_every_s=0.0,
+            max_failures=9,
+            confirm="1:2",
+        )
     )
     assert found.space.budget.trials == 20
     run = found.space.run
     assert (run.time_budget_s, run.max_concurrent, run.pack, run.report_every_s, run.max_failures) == (60, 1, 1, 0, 9)
+    assert run.confirm == "1:2"
     # Packs were the default, and with them halving that promotes: it stays.
     assert run.halving == "promote"
 
@@ -190,10 +200,13 @@ def test_a_run_that_has_ended_says_so_and_goes_on_with_more_trials(
     make_run("night", RunFinished(reason="all trials ended", best=0, time=3.0))
     assert app.main(["search", "--resume", "--storage", str(storage)]) == 0
     assert (
-        "has ended (all trials ended) with 3 trials; give --resume and --trials larger than 3"
-        in capsys.readouterr().out
+        "has ended (all trials ended) with 3 trials; give --resume and another --time-budget, or --trials larger than "
+        "3, to go on" in capsys.readouterr().out
     )
-    assert resolve_options(resume(storage, trials=9)).old.ended is None  # type: ignore[union-attr]
+    assert app.main(["search", "--resume", "--trials", "3", "--storage", str(storage)]) == 0
+    assert "; give --resume and --trials larger than 3 to go on" in capsys.readouterr().out
+    for more in ({"trials": 9}, {"time_budget_s": 60.0}):
+        assert resolve_options(resume(storage, **more)).old.ended is None  # type: ignore[union-attr]
 
 
 def test_a_live_run_is_refused_and_the_lock_of_a_dead_process_is_not_in_the_way(
