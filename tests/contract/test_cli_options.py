@@ -44,6 +44,7 @@ COMMANDS = {
     "report": ["run", "--output", "--metric", "--open"],
     "export": ["run", "--format", "--table", "--output"],
     "compare": ["runs", "--html"],
+    "dashboard": ["run", "--port", "--no-open"],
     "doctor": ["run", "--repair"],
     "train": ["best", "--set", "--seed", "--storage"],
     "evaluate": ["checkpoint", "--json", "--output", "--set", "--seed", "--rows", "--false-alarms", "--strong"],
