@@ -122,7 +122,7 @@ def guarded(application: WSGIApplication) -> WSGIApplication:
     """
 
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if environ.get("HTTP_HOST", "").rpartition(":")[0] not in NAMES:
+        if environ.get("HTTP_HOST", "").partition(":")[0] not in NAMES:
             return _refuse(start_response, "this dashboard answers under the name of its own machine only")
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             return _refuse(start_response, "this dashboard shows a run and changes nothing of it")

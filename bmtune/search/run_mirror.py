@@ -16,6 +16,7 @@ from bmtune.errors import BmtuneError
 from bmtune.errors import FormatError
 from bmtune.errors import RunFolderError
 from bmtune.records import Record
+from bmtune.records import RunStarted
 from bmtune.records import TrialFinished
 from bmtune.records import TrialStarted
 from bmtune.search.attachments import Attachments
@@ -70,55 +71,68 @@ class RunMirror:
             ConfigError: `search.yaml` breaks a rule.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        if not (folder / RECORDS_FILE).is_file() or not (folder / SEARCH_FILE).is_file():
-            raise RunFolderError(
-                f"a run must be a folder with {SEARCH_FILE} and {RECORDS_FILE}, but {folder} is not; give the folder "
-                "that a search wrote"
-            )
-        self.space, seen = look_at(folder)
-        if seen.header is None:
-            raise RunFolderError(f"a run must have begun, but {folder / RECORDS_FILE} has no whole line yet; wait")
         self.files = Attachments(folder, self.configuration)
         self._folder = folder
         self._tell = tell
-        self._begin()
-        self.storage = ShownStorage(seen.header.run, self._state.study.directions)
-        self._study = optuna.load_study(study_name=seen.header.run, storage=self.storage, sampler=RandomSampler())
+        header = self._begin()
+        self.storage = ShownStorage(header.run, self._state.study.directions)
+        self._study = optuna.load_study(study_name=header.run, storage=self.storage, sampler=RandomSampler())
         with warnings.catch_warnings():
             # Experimental since 2023.
             warnings.simplefilter("ignore", ExperimentalWarning)
             self._study.set_metric_names([self._state.objective.metric])
         for name in ("trainer", "dataset", "bmtune", "seed"):
-            self._study.set_user_attr(name, getattr(seen.header, name))
+            self._study.set_user_attr(name, getattr(header, name))
         self.refresh()
         if self.problem is not None:
             raise FormatError(self.problem)
 
-    def _begin(self) -> None:
-        """Everything that the records lead to is forgotten."""
+    def _begin(self) -> RunStarted:
+        """Forgets all that the records have led to; see `__init__`."""
+        path = self._folder / RECORDS_FILE
+        if not path.is_file() or not (self._folder / SEARCH_FILE).is_file():
+            raise RunFolderError(
+                f"a run must be a folder with {SEARCH_FILE} and {RECORDS_FILE}, but {self._folder} is not; give the "
+                "folder that a search wrote"
+            )
+        space, seen = look_at(self._folder)
+        if seen.header is None:
+            raise RunFolderError(f"a run must have begun, but {path} has no whole line yet; wait")
         self.problem: str | None = None
-        self._notes: dict[int | None, str] = {}
-        self._file = _identity(self._folder / RECORDS_FILE)
-        self._tail = RecordTail(self._folder / RECORDS_FILE)
-        self._state = SearchState(self.space)
-        self._teller = self._tell(self.space)
+        self._damaged: int | None = None
+        self._file = path.stat()
+        self._tail = RecordTail(path)
+        self._state = SearchState(space)
+        self._teller = self._tell(space)
         self._times: dict[int, tuple[float | None, float | None]] = {}
         self._trials: dict[int, optuna.trial.FrozenTrial] = {}
+        self._notes: dict[int | None, str] = {}
         # Their pictures may come after their last records.
         self._again: set[int] = set()
+        return seen.header
+
+    def _is_another(self) -> bool:
+        """Whether the records were replaced: by a repair, or by a search that goes on with an older version's."""
+        before, self._file = self._file, (self._folder / RECORDS_FILE).stat()
+        if self._file.st_ino != before.st_ino or self._file.st_size < before.st_size:
+            return True
+        return self.problem is not None and self._file.st_mtime_ns != self._damaged
 
     def refresh(self) -> None:
-        """Reads what was recorded since the last time."""
-        if _identity(self._folder / RECORDS_FILE) != self._file:
-            # A repair, or a search that goes on with an older version, puts another file in its place.
-            self._begin()
+        """Reads what was recorded since the last time; where that cannot be, `problem` and the run's note say why."""
+        try:
+            if self._is_another():
+                self._begin()
+        except (BmtuneError, OSError) as error:
+            self.problem, self._damaged = str(error), None
         changed = self._follow()
         for number in sorted(changed | self._again):
             self._trials[number] = with_files(
                 shown_trial(self._state, number, self._times[number]), self.files.names_of(number)
             )
         self._again = changed
-        best = next((trial.run.number for trial in self._state.ranked(unfinished=True)), None)
+        ranked = self._state.ranked(unfinished=True)
+        best = next((trial.run.number for trial in ranked if trial.run.number in self._trials), None)
         self.storage.show([self._trials[number] for number in sorted(self._trials)], best)
         self._write_notes(changed, best)
 
@@ -139,6 +153,7 @@ class RunMirror:
                 if number is not None:
                     changed.add(number)
         except (ValueError, KeyError) as error:
+            self._damaged = self._file.st_mtime_ns
             self.problem = (
                 f"records must be whole and follow from those before them, but in {self._folder / RECORDS_FILE} they "
                 f"do not ({error}); `bmtune doctor {self._folder} --repair` keeps what can be kept"
@@ -148,7 +163,7 @@ class RunMirror:
     def _write_notes(self, changed: set[int], best: int | None) -> None:
         for number in sorted(changed if best is None else changed | {best}):
             # The rest of a note never changes, so that no trial's configuration is written out twice.
-            if number in self._notes or (len(self._notes) > MOST_NOTES and number != best):
+            if number in self._notes or (len(self._notes) >= MOST_NOTES and number != best):
                 continue
             self._note(number, f"```yaml\n{self.configuration(number)}```\n")
         try:
@@ -170,8 +185,3 @@ class RunMirror:
         run = ended.run if ended is not None else self._state.running[number]
         config = trial_config(self._state, run.params, run.seed)
         return f"# trial {number} of {self._study.study_name}\n{dump(config.model_dump(mode='json'))}"
-
-
-def _identity(path: Path) -> int:
-    """What tells a file from another one that was put in its place."""
-    return path.stat().st_ino

@@ -110,12 +110,13 @@ def shown_trial(state: SearchState, number: int, times: tuple[float | None, floa
 
 
 def _values(state: SearchState, trial: FrozenTrial, ended: FinishedTrial | None) -> Sequence[float] | None:
-    """What a trial came to; Optuna's own account of one that was stopped early is its last value."""
+    """What a trial came to, or came to so far; Optuna's own account of one that was stopped early is its last value."""
     if len(state.study.directions) > 1:
         return trial.values
-    if ended is None or ended.end.status == "failed":
-        return None
-    value = ended.end.value
+    if ended is None:
+        value = state.value_of(state.running[trial.number - state.num_taken])
+    else:
+        value = None if ended.end.status == "failed" else ended.end.value
     return None if value is None or math.isnan(value) else [value]
 
 
