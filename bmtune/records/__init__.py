@@ -25,6 +25,7 @@ from bmtune.records.kinds import VERSION
 from bmtune.records.kinds import Change
 from bmtune.records.kinds import CheckpointWritten
 from bmtune.records.kinds import Epoch
+from bmtune.records.kinds import LaneWatcher
 from bmtune.records.kinds import Listener
 from bmtune.records.kinds import Metrics
 from bmtune.records.kinds import Notice
@@ -54,6 +55,7 @@ __all__ = [
     "Damage",
     "Epoch",
     "Glance",
+    "LaneWatcher",
     "LinesRead",
     "Listener",
     "Metrics",

@@ -1,6 +1,7 @@
 """The kinds of records, and what follows from them alone."""
 
 import math
+from collections.abc import Callable
 from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Annotated
@@ -267,3 +268,10 @@ class RunListener(Listener, Protocol):
 
     def catch_up(self, records: Sequence[Record]) -> None:
         """Takes in what was recorded before, in order and before any other record: it counts, and is no news."""
+
+
+class LaneWatcher(Protocol):
+    """Whoever wants to know how full the processes are that train."""
+
+    def on_lanes(self, lanes: Callable[[], Sequence[tuple[int, int]]]) -> None:
+        """Called when they start; `lanes` tells, at any time and on any thread, (trials, most trials) of each."""

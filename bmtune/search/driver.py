@@ -16,6 +16,7 @@ from bmtune.config.lanes import sharing_hint
 from bmtune.config.root import TrialConfig
 from bmtune.disk_space import Patience
 from bmtune.errors import SearchStoppedError
+from bmtune.records import LaneWatcher
 from bmtune.records import Notice
 from bmtune.records import RunFinished
 from bmtune.records import RunListener
@@ -75,6 +76,7 @@ def run_search(
     *,
     interruption: Interruption | None = None,
     afterwards: Afterwards = unchanged,
+    watcher: LaneWatcher | None = None,
 ) -> SearchOutcome:
     """Runs a search.
 
@@ -85,6 +87,7 @@ def run_search(
         backend: What trains and measures.
         interruption: Hears the signals that end a search; None: they are heard from here on.
         afterwards: What happens to the outcome when all records are written, on the same Ray.
+        watcher: Hears how full the hosts are.
 
     Raises:
         ResourceError: One trial fits on no machine.
@@ -104,6 +107,8 @@ def run_search(
         connected.wait()
         placement = replace(_placement(resolved, backend.trainable), warning=connected.warning)
         run = run or stack.enter_context(open_run(resolved, patience))
+        if watcher is not None and placement.fleet is not None:
+            watcher.on_lanes(placement.fleet.occupied)
         outcome, stopper = _recorded(_Opened(resolved, run, patience, heard), listener, placement, backend)
         run.writer.close()
         outcome = replace(afterwards(outcome), signal=heard.signal)
