@@ -120,6 +120,10 @@ def search(
         typer.Option("--set", metavar="PATH=VALUE", help="Fix a value, by dotted path; may be repeated."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved search and write nothing.")] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Write one JSON object a line for each event, and nothing else, for programs."),
+    ] = False,
     scheduler: Annotated[
         Literal["asha", "none"] | None,
         typer.Option("--scheduler", help="Halving stops weak trials, or nothing does.", show_default=_SPACES),
@@ -240,4 +244,4 @@ def search(
         resume=resume,
         force=force,
     )
-    return print_resolved(request) if dry_run else run(request)
+    return print_resolved(request, as_json=as_json) if dry_run else run(request, as_json=as_json)

@@ -64,6 +64,9 @@ class LineProgress:
         for record in records:
             self._progress.on_record(record)
 
+    def on_lanes(self, lanes: Callable[[], Sequence[tuple[int, int]]]) -> None:
+        """A log does not tell how full the processes are."""
+
     def on_record(self, record: Record) -> None:
         """Writes the lines that this record gives rise to, if any."""
         waited = isinstance(record, TrialFinished) and self._progress.trials[record.trial].state == "paused"

@@ -112,7 +112,8 @@ def shown_trial(state: SearchState, number: int, times: tuple[float | None, floa
 def _values(state: SearchState, trial: FrozenTrial, ended: FinishedTrial | None) -> Sequence[float] | None:
     """What a trial came to, or came to so far; Optuna's own account of one that was stopped early is its last value."""
     if len(state.study.directions) > 1:
-        return trial.values
+        values: Sequence[float] | None = trial.values
+        return values
     if ended is None:
         value = state.value_of(state.running[trial.number - state.num_taken])
     else:

@@ -26,6 +26,7 @@ COMMANDS = {
         "--force",
         "--set",
         "--dry-run",
+        "--json",
         "--scheduler",
         "--halving",
         "--sampler",
