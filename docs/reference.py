@@ -270,9 +270,14 @@ def _prose(text: str) -> str:
 
 
 def _table(head: Row, rows: list[Row]) -> str:
-    cells = [
-        [cell.replace("|", "\\|").replace("<", "&lt;") if "`" not in cell else cell.replace("|", "\\|") for cell in row]
-        for row in rows
-    ]
-    lines = [head, tuple("---" for _ in head), *cells]
+    lines = [head, tuple("---" for _ in head), *(tuple(map(_cell, row)) for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    """A text that stays one cell and shows as it is; what stands in backticks does so anyway."""
+    parts = text.split("`")
+    return "`".join(
+        part if place % 2 else part.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
+        for place, part in enumerate(parts)
+    )
