@@ -39,8 +39,8 @@ def show(folder: Path, port: int, *, open_page: bool) -> int:
     try:
         with dashboard(folder, lambda space: RunNote(folder, space), port) as served:
             typer.echo(f"dashboard: {served.url} (Ctrl-C ends it)")
-            if not served.mirror.storage.get_all_trials(served.mirror.storage.study_id):
-                typer.echo("note: no trial has started yet; the page shows each as it does", err=True)
+            if served.mirror.best is None:
+                typer.echo("note: no trial has finished an epoch of its main phase yet; the page shows it", err=True)
             for link in links(folder):
                 typer.echo(one_line(link))
             if open_page and not webbrowser.open(served.url):

@@ -55,6 +55,7 @@ class RunMirror:
     Attributes:
         storage: What a dashboard shows.
         files: The files of trials.
+        best: The best trial so far; None: none has finished an epoch of its main phase.
         problem: Why the records could not be followed to their end, or None.
     """
 
@@ -132,9 +133,9 @@ class RunMirror:
             )
         self._again = changed
         ranked = self._state.ranked(unfinished=True)
-        best = next((trial.run.number for trial in ranked if trial.run.number in self._trials), None)
-        self.storage.show([self._trials[number] for number in sorted(self._trials)], best)
-        self._write_notes(changed, best)
+        self.best = next((trial.run.number for trial in ranked if trial.run.number in self._trials), None)
+        self.storage.show([self._trials[number] for number in sorted(self._trials)], self.best)
+        self._write_notes(changed, self.best)
 
     def _follow(self) -> set[int]:
         """Takes new records in; returns the trials that they speak of."""

@@ -69,13 +69,12 @@ def test_the_note_of_a_run_without_a_value_says_so(write_run: Write, told: Tell)
 def stood(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """A dashboard that ends as soon as it is waited for, and what it was asked."""
     asked: list[tuple[Any, ...]] = []
-    storage = SimpleNamespace(study_id=0, get_all_trials=lambda study: [])
 
     @contextmanager
     def serve(folder: Path, tell: Any, port: int) -> Iterator[Any]:
         asked.append((folder, port))
         os.kill(os.getpid(), signal.SIGTERM)
-        yield SimpleNamespace(url="http://127.0.0.1:7/x", mirror=SimpleNamespace(storage=storage))
+        yield SimpleNamespace(url="http://127.0.0.1:7/x", mirror=SimpleNamespace(best=None))
         asked.append(("ended",))
 
     monkeypatch.setattr(bmtune.search.dashboard, "dashboard", serve)
@@ -98,7 +97,7 @@ def test_the_address_is_printed_and_opened(
         "Ray: http://somewhere",
         "the dashboard has ended",
     ]
-    assert "no trial has started yet" in shown.err
+    assert "no trial has finished an epoch" in shown.err
     assert "no browser was found" in shown.err
     assert signal.getsignal(signal.SIGTERM) == before
 

@@ -251,6 +251,7 @@ def test_what_is_no_run_or_one_of_another_format_is_refused(
 def test_a_run_without_a_trial_is_shown(write_run: Write):
     found = mirror(write_run(ended=False))
     assert shown(found) == []
+    assert found.best is None
     with pytest.raises(ValueError, match="no trial has a value yet"):
         found.storage.get_best_trial(found.storage.study_id)
 
