@@ -10,7 +10,7 @@ import typer
 
 from bmtune.config.space_model import SearchSpace
 from bmtune.config.yaml_text import dump
-from bmtune.errors import ResourceError
+from bmtune.errors import DashboardError
 from bmtune.records import Record
 from bmtune.redaction import one_line
 from bmtune.reports.links import links
@@ -27,7 +27,7 @@ def show(folder: Path, port: int, *, open_page: bool) -> int:
         BmtuneError: There is no readable run, the port is taken, or optuna-dashboard is not installed.
     """
     if find_spec("optuna_dashboard") is None:
-        raise ResourceError(
+        raise DashboardError(
             "bmtune dashboard needs the package optuna-dashboard, but it is not installed; "
             "install it with: pip install 'bmtune[dashboard]'"
         )

@@ -25,7 +25,7 @@ from wsgiref.types import WSGIEnvironment
 from optuna_dashboard import wsgi
 
 from bmtune.config.space_model import SearchSpace
-from bmtune.errors import ResourceError
+from bmtune.errors import DashboardError
 from bmtune.search.run_mirror import RunMirror
 from bmtune.search.run_mirror import Teller
 
@@ -62,7 +62,7 @@ def dashboard(
         refresh_s: Seconds between two looks at the records.
 
     Raises:
-        ResourceError: The port is taken, or may not be used.
+        DashboardError: The port is taken, or may not be used.
         RunFolderError: There is no run, or nothing of it is recorded yet.
         FormatError: The records have another format or version, or are damaged.
         ConfigError: `search.yaml` breaks a rule.
@@ -109,7 +109,7 @@ def _bound(application: WSGIApplication, port: int) -> WSGIServer:
         return make_server(HOST, port, application, server_class=_Server, handler_class=_SilentHandler)
     except (OSError, OverflowError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is none"
-        raise ResourceError(
+        raise DashboardError(
             f"--port must be a free one, but {port} cannot be used ({reason}); give another, or leave it away"
         ) from error
 

@@ -181,7 +181,7 @@ class RunMirror:
         save_note(self._study if number is None else optuna.Trial(self._study, number), text)
 
     def configuration(self, number: int) -> str:
-        """The whole configuration of a trial as YAML, with its number and state in a comment."""
+        """The whole configuration of a trial as YAML, with its number in a comment."""
         ended = self._state.finished.get(number)
         run = ended.run if ended is not None else self._state.running[number]
         config = trial_config(self._state, run.params, run.seed)

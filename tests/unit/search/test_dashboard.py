@@ -16,8 +16,8 @@ from optuna.trial import TrialState
 from bmtune.config.root import TrialConfig
 from bmtune.config.space import load_space
 from bmtune.config.yaml_text import parse
+from bmtune.errors import DashboardError
 from bmtune.errors import FormatError
-from bmtune.errors import ResourceError
 from bmtune.errors import RunFolderError
 from bmtune.records import Record
 from bmtune.records import read_records
@@ -336,7 +336,7 @@ def test_a_port_that_is_taken_is_refused_and_one_that_was_given_back_is_not(writ
     with dashboard(folder, Counting) as served:
         port = int(served.url.rpartition(":")[2].partition("/")[0])
         with (
-            pytest.raises(ResourceError, match=f"--port must be a free one, but {port} cannot be used"),
+            pytest.raises(DashboardError, match=f"--port must be a free one, but {port} cannot be used"),
             dashboard(folder, Counting, port),
         ):
             pass
