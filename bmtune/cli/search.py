@@ -115,6 +115,29 @@ def search(
             help="Where options forbid to resume, start a new run that learns from the old one's finished trials.",
         ),
     ] = False,
+    from_run: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="RUN",
+            help="Try the best configurations of another run first, and let proposals learn from its trials.",
+            show_default="none",
+        ),
+    ] = None,
+    from_top: Annotated[
+        int | None,
+        typer.Option(
+            "--from-top", metavar="K", help="So many configurations of that run are tried first.", show_default="5"
+        ),
+    ] = None,
+    enqueue: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--enqueue",
+            metavar="FILE",
+            help="Try this configuration first: a best.yaml, or values as in base; may be repeated.",
+        ),
+    ] = None,
     assignments: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="PATH=VALUE", help="Fix a value, by dotted path; may be repeated."),
@@ -239,5 +262,8 @@ def search(
         confirm=confirm,
         resume=resume,
         force=force,
+        from_run=from_run,
+        from_top=from_top,
+        enqueue=tuple(enqueue or ()),
     )
     return print_resolved(request) if dry_run else run(request)

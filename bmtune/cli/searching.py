@@ -32,6 +32,8 @@ def print_resolved(request: SearchRequest) -> int:
     resolved = check_data(resolve_options(request))
     does = "go on" if resolved.resumes else "be written"
     typer.echo(one_line(f"# {resolved.run_folder} would {does}"))
+    for entry in resolved.first.entries:
+        typer.echo(one_line(f"# tried first, after the base configuration: {entry.source}"))
     typer.echo(dump(resolved.to_mapping()), nl=False)
     return 0
 

@@ -37,6 +37,7 @@ from bmtune.records.kinds import RunListener
 from bmtune.records.kinds import RunResumed
 from bmtune.records.kinds import RunStarted
 from bmtune.records.kinds import Status
+from bmtune.records.kinds import TrialEnqueued
 from bmtune.records.kinds import TrialFinished
 from bmtune.records.kinds import TrialPromoted
 from bmtune.records.kinds import TrialRecord
@@ -69,6 +70,7 @@ __all__ = [
     "RunStarted",
     "Rung",
     "Status",
+    "TrialEnqueued",
     "TrialFinished",
     "TrialPromoted",
     "TrialRecord",

@@ -14,10 +14,10 @@ from pydantic import Field
 from pydantic import JsonValue
 
 FORMAT = "bmtune.records"
-VERSION = 3
-READABLE = (1, 2, 3)
+VERSION = 4
+READABLE = (1, 2, 3, 4)
 """Versions that this release reads: the first knew no notices, no shared pre-training and no trial that pauses, the
-second no run that was resumed and none that learns from another one."""
+second no run that was resumed and none that learns from another one, the third no configuration that is tried first."""
 
 Metrics = dict[str, float]
 """Measured values by metric name."""
@@ -55,7 +55,7 @@ class RunStarted(_Line):
 
     kind: Literal["run_started"] = "run_started"
     format: Literal["bmtune.records"] = "bmtune.records"
-    version: Literal[1, 2, 3] = 3
+    version: Literal[1, 2, 3, 4] = 4
     run: str
     trainer: str
     dataset: str
@@ -107,6 +107,16 @@ class TrialTaken(_Line):
     """The objective of this run at its best epoch."""
     values: dict[int, float]
     """The objective by epochs of the main phase."""
+
+
+class TrialEnqueued(_Line):
+    """A configuration that is tried before anything is proposed: after the base one, in the order of these records."""
+
+    kind: Literal["trial_enqueued"] = "trial_enqueued"
+    params: dict[str, JsonValue]
+    """Its values of what is searched here, by dotted path."""
+    source: str
+    """The file, or the run and its trial, that it came from."""
 
 
 class Notice(_Line):
@@ -252,7 +262,7 @@ def merit(*, passed: int, held: bool, whole: bool, promotes: bool) -> float:
 
 
 TrialRecord = TrialStarted | PretrainingShared | Epoch | Rung | TrialPromoted | CheckpointWritten | TrialFinished
-Record = RunStarted | RunResumed | TrialTaken | Notice | TrialRecord | RunFinished
+Record = RunStarted | RunResumed | TrialTaken | TrialEnqueued | Notice | TrialRecord | RunFinished
 
 
 class Listener(Protocol):

@@ -18,6 +18,7 @@ from bmtune.records import RunFinished
 from bmtune.records import Rung
 from bmtune.records import RunResumed
 from bmtune.records import RunStarted
+from bmtune.records import TrialEnqueued
 from bmtune.records import TrialFinished
 from bmtune.records import TrialPromoted
 from bmtune.records import TrialStarted
@@ -75,6 +76,7 @@ class RunProgress:
         trials: Every trial by number, in order of their start.
         num_epochs: Epochs of all trials and phases.
         num_taken: Trials of another run from which proposals learn.
+        num_enqueued: Configurations that are tried before anything is proposed, besides the base one.
         num_before: Epochs from before the run was resumed last; 0 where it never was.
         num_shared: Trials that took the result of pre-training from another one.
         notices: What the user should know of the run.
@@ -87,6 +89,7 @@ class RunProgress:
         self.trials: dict[int, TrialProgress] = {}
         self.num_epochs = 0
         self.num_taken = 0
+        self.num_enqueued = 0
         self.num_before = 0
         self.num_shared = 0
         self.notices: list[str] = []
@@ -101,7 +104,7 @@ class RunProgress:
             ValueError: It speaks of a trial that no record before it has started.
         """
         match record:
-            case RunStarted() | RunResumed() | TrialTaken() | Notice() | RunFinished():
+            case RunStarted() | RunResumed() | TrialTaken() | TrialEnqueued() | Notice() | RunFinished():
                 self._on_run(record)
             case TrialStarted():
                 self.trials[record.trial] = TrialProgress(record.trial, record.params, record.seed)
@@ -123,7 +126,7 @@ class RunProgress:
             raise ValueError(f"trial {number} must have been started, but it was not")
         return self.trials[number]
 
-    def _on_run(self, record: RunStarted | RunResumed | TrialTaken | Notice | RunFinished) -> None:
+    def _on_run(self, record: RunStarted | RunResumed | TrialTaken | TrialEnqueued | Notice | RunFinished) -> None:
         match record:
             case RunStarted():
                 self.started, self.finished = record, None
@@ -133,6 +136,8 @@ class RunProgress:
                 self.finished, self.num_before = None, self.num_epochs
             case TrialTaken():
                 self.num_taken += 1
+            case TrialEnqueued():
+                self.num_enqueued += 1
             case Notice():
                 self.notices.append(record.text)
             case RunFinished():

@@ -14,8 +14,8 @@ from bmtune.records import TrialFinished
 from bmtune.records import TrialPromoted
 from bmtune.records import TrialStarted
 from bmtune.search.ledger import Ledger
+from bmtune.search.next_trial import next_params
 from bmtune.search.proposals import derived_seed
-from bmtune.search.proposals import propose
 from bmtune.search.state import FinishedTrial
 from bmtune.search.trial_run import TrialReport
 
@@ -33,8 +33,9 @@ def begin_trial(ledger: Ledger, clock: Clock = time.time) -> TrialStarted | None
     if state.all_started:
         return None
     number = state.num_started
-    params = propose(state.study, space, space.run.seed, number)
-    started = TrialStarted(trial=number, params=params, seed=derived_seed(space.run.seed, number), time=clock())
+    started = TrialStarted(
+        trial=number, params=next_params(state), seed=derived_seed(space.run.seed, number), time=clock()
+    )
     ledger.record(started)
     return started
 

@@ -34,8 +34,8 @@ from bmtune.records import TrialStarted
 from bmtune.search.going_on import lacks_decision
 from bmtune.search.going_on import trained_by
 from bmtune.search.halving import Decision
+from bmtune.search.next_trial import next_params
 from bmtune.search.proposals import derived_seed
-from bmtune.search.proposals import propose
 from bmtune.search.state import SearchState
 from bmtune.search.trial_run import checkpoint_path
 
@@ -163,7 +163,7 @@ class _Repair:
             number = state.num_started
             params = _params_on_disk(space, self._folder, number)
             if params is None:
-                params = propose(state.study, space, space.run.seed, number)
+                params = next_params(state)
                 self.found.again.add(number)
             seed = derived_seed(space.run.seed, number)
             self._add(TrialStarted(trial=number, params=params, seed=seed, time=self._time))

@@ -36,6 +36,9 @@ class SearchRequest:
         confirm: "K:S", "auto" or "none".
         resume: Whether to go on with the run called `name`, or with the newest one.
         force: Whether, where that run cannot go on as asked, a new one learns from its trials.
+        from_run: A run whose best configurations are tried first and from whose trials proposals learn.
+        from_top: How many of its configurations are tried first; None: 5.
+        enqueue: Files of configurations that are tried first.
     """
 
     trainer: str | None
@@ -65,3 +68,6 @@ class SearchRequest:
     confirm: str | None = None
     resume: bool = False
     force: bool = False
+    from_run: str | None = None
+    from_top: int | None = None
+    enqueue: tuple[Path, ...] = ()

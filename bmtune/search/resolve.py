@@ -51,6 +51,14 @@ from bmtune.search.old_run import next_folder
 from bmtune.search.old_run import told
 from bmtune.search.old_run import with_run_settings
 from bmtune.search.request import SearchRequest
+from bmtune.search.tried_first import NOTHING
+from bmtune.search.tried_first import TOP
+from bmtune.search.tried_first import TriedFirst
+from bmtune.search.tried_first import check_options
+from bmtune.search.tried_first import find_source
+from bmtune.search.tried_first import out_of_files
+from bmtune.search.tried_first import source_in
+from bmtune.search.tried_first import with_best_of
 
 Model = TypeVar("Model", bound=BaseModel)
 PRE_FOLDER = "pretraining"
@@ -68,6 +76,8 @@ class ResolvedSearch:
         data_hash: Hash of the data set's content; empty until `check_data`.
         allow_open_cluster: Whether that cluster may be one that asks nobody for a token.
         old: The run that this one goes on with, or learns from; None: it has nothing to do with any.
+        from_top: How many of its best configurations are tried first.
+        first: What is tried between the base configuration and the first proposal; that of `old` after `check_data`.
     """
 
     space: SearchSpace
@@ -76,6 +86,8 @@ class ResolvedSearch:
     data_hash: str = ""
     allow_open_cluster: bool = False
     old: OldRun | None = None
+    from_top: int = 0
+    first: TriedFirst = NOTHING
 
     @property
     def resumes(self) -> bool:
@@ -125,7 +137,19 @@ def resolve_options(request: SearchRequest) -> ResolvedSearch:
             f"a run needs a folder of its own, but {folder} holds something already; give another --name or --storage"
             f"{', or --resume to go on with the run there' if there else ''}"
         )
-    return ResolvedSearch(space, folder, request.address, allow_open_cluster=request.allow_open_cluster)
+    search = ResolvedSearch(space, folder, request.address, allow_open_cluster=request.allow_open_cluster)
+    return _with_first(search, request)
+
+
+def _with_first(search: ResolvedSearch, request: SearchRequest) -> ResolvedSearch:
+    """The search with what is tried first, as far as that is known without the records of another run."""
+    search = replace(search, first=out_of_files(search.space, request.enqueue))
+    if request.from_run is None:
+        return search
+    folder = find_source(request.from_run, request.storage)
+    header = look_at(folder)[1].header
+    old = OldRun(folder, header.data_hash if header is not None else None, goes_on=False)
+    return replace(search, old=old, from_top=TOP if request.from_top is None else request.from_top)
 
 
 def _check_words(request: SearchRequest) -> None:
@@ -140,6 +164,7 @@ def _check_words(request: SearchRequest) -> None:
             f"--force says what becomes of a run that cannot be resumed, but there is no --resume ({COMMAND_LINE}: "
             "--force); leave it away"
         )
+    check_options(request)
     if request.name is not None:
         check_name(request.name, f"{COMMAND_LINE}: --name")
     check_local(str(request.storage), f"{COMMAND_LINE}: --storage")
@@ -233,11 +258,19 @@ def check_data(search: ResolvedSearch) -> ResolvedSearch:
                 f"a batch must not be larger than the training split, but {search.dataset} has {rows} training rows "
                 f"and a batch may take {largest} ({space.source}: {key}); lower it to at most {rows}"
             )
-    search = replace(search, data_hash=data.content_hash)
+    search = _with_best_of_old(replace(search, data_hash=data.content_hash))
     before = search.old.data_hash if search.old is not None and search.resumes else None
     if before is None or before == data.content_hash:
         return search
     return _learning(search, (Change(key="data hash", before=before, after=data.content_hash),))
+
+
+def _with_best_of_old(search: ResolvedSearch) -> ResolvedSearch:
+    old = search.old
+    if old is None or old.goes_on or not search.from_top:
+        return search
+    first = with_best_of(source_in(old.folder, search.from_top), search.space, search.first)
+    return replace(search, first=first, from_top=0)
 
 
 def _check_trainer(request: SearchRequest, space: SearchSpace) -> None:

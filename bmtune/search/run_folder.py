@@ -84,7 +84,9 @@ def _begun(resolved: ResolvedSearch, patience: Patience | None) -> OpenRun:
     _written(folder, resolved.space, patience)
     state = SearchState(resolved.space)
     return OpenRun(
-        state, RecordWriter(folder / RECORDS_FILE, patience=patience), (_header(resolved, state), *_learned(resolved))
+        state,
+        RecordWriter(folder / RECORDS_FILE, patience=patience),
+        (_header(resolved, state), *_learned(resolved), *resolved.first.records),
     )
 
 

@@ -24,6 +24,7 @@ from bmtune.records import RunFinished
 from bmtune.records import Rung
 from bmtune.records import RunResumed
 from bmtune.records import RunStarted
+from bmtune.records import TrialEnqueued
 from bmtune.records import TrialFinished
 from bmtune.records import TrialPromoted
 from bmtune.records import TrialRecord
@@ -92,6 +93,7 @@ class SearchState:
         finished: Trials that have ended.
         arrivals: By rung, the trials that reached it, in this order.
         paused: Trials that wait for a promotion, and the rung at which each waits.
+        enqueued: Searched values that are tried after those of the base, before anything is proposed.
     """
 
     def __init__(self, space: SearchSpace) -> None:
@@ -106,6 +108,7 @@ class SearchState:
             rung: [] for rung in rungs(space.budget.grace, space.budget.eta, space.budget.max_epochs)
         }
         self.paused: dict[int, int] = {}
+        self.enqueued: list[Params] = []
         self.end: RunFinished | None = None
         self._promotes = False
         self._promotion: Promotion | None = None
@@ -256,6 +259,8 @@ class SearchState:
                 self.end = None
             case TrialTaken():
                 self._trials.take(record, distributions(self.space, record.params))
+            case TrialEnqueued():
+                self._enqueue(record)
             case Notice():
                 pass
             case _:
@@ -284,6 +289,12 @@ class SearchState:
         if number not in self.running:
             raise ValueError(f"trial {number} must be running, but it is not")
         return self.running[number]
+
+    def _enqueue(self, record: TrialEnqueued) -> None:
+        if self.num_started:
+            raise ValueError("a configuration to try first must come before the first trial")
+        distributions(self.space, record.params)
+        self.enqueued.append(record.params)
 
     def _start(self, record: TrialStarted) -> None:
         if record.trial != self.num_started:

@@ -108,21 +108,36 @@ def _status(trial: _Old, before: int, most: int) -> Literal["completed", "pruned
 
 def params_in(space: SearchSpace, config: TrialConfig) -> Params | None:
     """The searched values with which a space gives this configuration, seeds and budget aside; None where none do."""
+    params = searched_values(space, config)
+    if isinstance(params, Misfit):
+        return None
+    same = compared(space, space.configure(params)) == compared(space, config)
+    return params if same else None
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """Why a configuration has no place in a space, as the end of a sentence."""
+
+    reason: str
+
+
+def searched_values(space: SearchSpace, config: TrialConfig) -> Params | Misfit:
+    """The values that a configuration has of what a space searches, whatever else it holds."""
     params: Params = {}
     for path, dimension in space.parameters:
         if is_active(dimension, params):
             try:
                 value = plain(get(config, path))
             except KeyError:
-                return None
+                return Misfit(f"it has no {path}, which is searched")
             if not dimension.contains(value):
-                return None
+                return Misfit(f"its {path} is {value}, outside {dimension.describe()}")
             params[path] = value
-    same = _compared(space, space.configure(params)) == _compared(space, config)
-    return params if same else None
+    return params
 
 
-def _compared(space: SearchSpace, config: TrialConfig) -> Mapping[str, Any]:
+def compared(space: SearchSpace, config: TrialConfig) -> Mapping[str, Any]:
     """A configuration without what the search sets."""
     raw = config.model_dump(mode="json", exclude={"name", "seed", "pre_seed"})
     main = raw["trainer"][MAIN_PHASE[space.trainer].removeprefix("trainer.")]
