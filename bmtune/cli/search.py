@@ -71,9 +71,23 @@ def search(
             show_default="no limit",
         ),
     ] = None,
-    metric: Annotated[
-        str | None,
-        typer.Option("--metric", metavar="NAME", help=f"What to optimise: {_METRICS}.", show_default=_SPACES),
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--metric",
+            metavar="NAME",
+            help=f"What to optimise: {_METRICS}. Several may be given: then the Pareto set is searched.",
+            show_default=_SPACES,
+        ),
+    ] = None,
+    constraints: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--constraint",
+            metavar="TEXT",
+            help="What a trial must satisfy to win, like 'fid <= 0.01'; may be repeated.",
+            show_default=_SPACES,
+        ),
     ] = None,
     seed: Annotated[
         int | None,
@@ -241,7 +255,8 @@ def search(
         trials=trials,
         max_epochs=max_epochs,
         time_budget_s=None if time_budget is None else parse_duration(time_budget, "--time-budget"),
-        metric=metric,
+        metrics=tuple(metrics or ()),
+        constraints=tuple(constraints or ()),
         seed=seed,
         name=name,
         storage=storage,

@@ -2,13 +2,17 @@
 
 from pathlib import Path
 from typing import Annotated
+from typing import Any
 from typing import Literal
 
 from pydantic import AfterValidator
 from pydantic import BaseModel
 from pydantic import ConfigDict
+from pydantic import SerializerFunctionWrapHandler
 from pydantic import ValidationError
+from pydantic import model_serializer
 
+from bmtune.config.constraints import ConstraintText
 from bmtune.config.metrics import Direction
 from bmtune.config.mistakes import clean
 from bmtune.config.root import TrialConfig
@@ -18,9 +22,9 @@ from bmtune.errors import FormatError
 from bmtune.records import inner_path
 
 FORMAT = "bmtune.best"
-VERSION = 2
-READABLE = (1, 2)
-"""Versions that this release reads: the first knew no confirmation."""
+VERSION = 3
+READABLE = (1, 2, 3)
+"""Versions that this release reads: the first knew no confirmation, the second no several objectives."""
 
 
 class _Part(BaseModel):
@@ -36,11 +40,11 @@ class ObjectiveEntry(_Part):
 
 
 class BestEntry(_Part):
-    """The winning trial."""
+    """The winning trial, or one of the Pareto set."""
 
     trial: int
     value: float
-    """The objective on validation rows, at the best epoch."""
+    """The objective on validation rows, at the best epoch; the first of several."""
     epoch: int
     """The best epoch of the main phase."""
     metrics: dict[str, float]
@@ -122,15 +126,28 @@ class BestFile(_Part):
     """The file's content; its JSON form without format and version is what `bmtune best --json` prints."""
 
     format: Literal["bmtune.best"] = "bmtune.best"
-    version: Literal[1, 2] = 2
+    version: Literal[1, 2, 3] = 3
     run: str
     trainer: str
     dataset: str
     objective: tuple[ObjectiveEntry, ...]
+    constraints: tuple[ConstraintText, ...] = ()
     best: BestEntry
+    """The winner; with several objectives the first of the Pareto set."""
     trials: TrialCounts
     confirmation: ConfirmationEntry | None = None
     """None: nothing was confirmed."""
+    pareto: tuple[BestEntry, ...] = ()
+    """With several objectives: the trials that no other one beats, in the order that halving gives them."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """With one objective and no constraint the file says nothing of either."""
+        found: dict[str, Any] = handler(self)
+        for name in ("constraints", "pareto"):
+            if not found[name]:
+                del found[name]
+        return found
 
 
 def write_best(path: Path, best: BestFile) -> None:

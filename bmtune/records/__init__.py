@@ -22,6 +22,7 @@ from bmtune.records.file import to_line
 from bmtune.records.kinds import FORMAT
 from bmtune.records.kinds import READABLE
 from bmtune.records.kinds import VERSION
+from bmtune.records.kinds import Bound
 from bmtune.records.kinds import Change
 from bmtune.records.kinds import CheckpointWritten
 from bmtune.records.kinds import Epoch
@@ -45,11 +46,22 @@ from bmtune.records.kinds import TrialStarted
 from bmtune.records.kinds import TrialTaken
 from bmtune.records.kinds import inner_path
 from bmtune.records.kinds import merit
+from bmtune.records.pareto import Aims
+from bmtune.records.pareto import Point
+from bmtune.records.pareto import Standing
+from bmtune.records.pareto import beats
+from bmtune.records.pareto import nearest
+from bmtune.records.pareto import pareto_set
+from bmtune.records.pareto import places_among
+from bmtune.records.pareto import ranked
+from bmtune.records.pareto import ranks
 
 __all__ = [
     "FORMAT",
     "READABLE",
     "VERSION",
+    "Aims",
+    "Bound",
     "Change",
     "CheckpointWritten",
     "Damage",
@@ -60,6 +72,7 @@ __all__ = [
     "Metrics",
     "Notice",
     "Objective",
+    "Point",
     "PretrainingShared",
     "Record",
     "RecordWriter",
@@ -69,6 +82,7 @@ __all__ = [
     "RunResumed",
     "RunStarted",
     "Rung",
+    "Standing",
     "Status",
     "TrialEnqueued",
     "TrialFinished",
@@ -76,6 +90,7 @@ __all__ = [
     "TrialRecord",
     "TrialStarted",
     "TrialTaken",
+    "beats",
     "body_of",
     "cut",
     "damaged",
@@ -83,6 +98,11 @@ __all__ = [
     "glance",
     "inner_path",
     "merit",
+    "nearest",
+    "pareto_set",
+    "places_among",
+    "ranked",
+    "ranks",
     "read_lines",
     "read_records",
     "rewrite",

@@ -12,6 +12,8 @@ from bmtune.config.best import BestFile
 from bmtune.config.best import ObjectiveEntry
 from bmtune.config.best import TrialCounts
 from bmtune.config.best import read_best
+from bmtune.config.constraints import broken
+from bmtune.config.constraints import write_constraint
 from bmtune.config.paths import with_values
 from bmtune.config.space import SearchSpace
 from bmtune.config.space import load_space
@@ -68,6 +70,12 @@ def summarize(run: Path, num_top: int = 1) -> Summary:
             "the file from a copy"
         ) from error
     if not progress.ranked():
+        near = progress.nearest()
+        if near is not None:
+            raise RunFolderError(
+                f"a run must have a trial that satisfies its constraints, but of {run} "
+                f"{broken(progress.aims.bounds, near.trial, near.best_metrics)}; wait, or search on with more trials"
+            )
         raise RunFolderError(
             f"a run must have a trial with a finished epoch of its main phase, but {run} has "
             f"{len(progress.trials)} trials and none of them has; wait, or search again"
@@ -92,16 +100,17 @@ def best_of(
         ConfigError: `best.yaml` was edited and breaks a rule.
     """
     top = tuple(_entry(progress, trial, space) for trial in progress.ranked()[:num_top])
+    pareto = tuple(_entry(progress, trial, space) for trial in progress.pareto())
     if not (run / BEST_FILE).is_file():
-        return _file(progress, top[0]), top
+        return _file(progress, top[0], pareto), top
     file = read_best(run / BEST_FILE)
     if file.confirmation is not None:
         # A confirmation decides for itself: its winner need not be the one that the search found best, and was trained
         # with another seed than the trial.
         return file, top
-    kept = file.best
-    top = tuple(kept if (entry.trial, entry.epoch) == (kept.trial, kept.epoch) else entry for entry in top)
-    return _file(progress, top[0]), top
+    kept = {(entry.trial, entry.epoch): entry for entry in (*file.pareto, file.best)}
+    top, pareto = (tuple(kept.get((entry.trial, entry.epoch), entry) for entry in found) for found in (top, pareto))
+    return _file(progress, top[0], pareto), top
 
 
 def _entry(progress: RunProgress, trial: TrialProgress, space: SearchSpace) -> BestEntry:
@@ -119,15 +128,17 @@ def _entry(progress: RunProgress, trial: TrialProgress, space: SearchSpace) -> B
     )
 
 
-def _file(progress: RunProgress, best: BestEntry) -> BestFile:
+def _file(progress: RunProgress, best: BestEntry, pareto: tuple[BestEntry, ...]) -> BestFile:
     started = progress.started
     assert started is not None
     return BestFile(
         run=started.run,
         trainer=started.trainer,
         dataset=started.dataset,
-        objective=(ObjectiveEntry(metric=started.objective.metric, mode=started.objective.mode),),
+        objective=tuple(ObjectiveEntry(metric=one.metric, mode=one.mode) for one in progress.aims.objectives),
+        constraints=tuple(map(write_constraint, progress.aims.bounds)),
         best=best,
+        pareto=pareto,
         trials=TrialCounts(
             total=len(progress.trials),
             completed=progress.count("completed"),

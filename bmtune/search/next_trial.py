@@ -2,6 +2,7 @@
 
 from bmtune.config.space_model import Params
 from bmtune.search.proposals import propose
+from bmtune.search.several_study import several_study
 from bmtune.search.state import SearchState
 
 
@@ -10,4 +11,5 @@ def next_params(state: SearchState) -> Params:
     number = state.num_started
     if 1 <= number <= len(state.enqueued):
         return state.enqueued[number - 1]
-    return propose(state.study, state.space, state.space.run.seed, number)
+    study = state.study if state.aims.is_plain else several_study(state)
+    return propose(study, state.space, state.space.run.seed, number)

@@ -15,7 +15,8 @@ class SearchRequest:
         trials: Trials in all.
         max_epochs: Epochs of the main phase in one trial's whole budget.
         time_budget_s: Seconds after which the search ends.
-        metric: The objective.
+        metrics: The objectives.
+        constraints: What a trial must satisfy to win, such as "fid <= 0.01".
         seed: Seed of the proposals.
         name: Name of the run; None: made from trainer, data set and time.
         storage: Folder of all runs.
@@ -47,7 +48,8 @@ class SearchRequest:
     trials: int | None = None
     max_epochs: int | None = None
     time_budget_s: float | None = None
-    metric: str | None = None
+    metrics: tuple[str, ...] = ()
+    constraints: tuple[str, ...] = ()
     seed: int | None = None
     name: str | None = None
     storage: Path = Path("outputs")

@@ -28,6 +28,7 @@ from bmtune.config.root import RECIPES
 from bmtune.config.space import default_space_path
 from bmtune.config.space import load_space
 from bmtune.config.space_model import Budget
+from bmtune.config.space_model import ObjectiveConfig
 from bmtune.config.space_model import RunSettings
 from bmtune.config.space_model import SearchSpace
 from bmtune.config.space_model import main_settings
@@ -291,20 +292,26 @@ def _check_trainer(request: SearchRequest, space: SearchSpace) -> None:
 
 
 def _with_budget(space: SearchSpace, request: SearchRequest) -> SearchSpace:
-    metric = space.objective
-    if request.metric is not None:
-        try:
-            metric = known_metric(request.metric)
-        except ValueError as error:
-            raise ConfigError(f"{error} ({COMMAND_LINE}: --metric); {did_you_mean(request.metric, METRICS)}") from error
+    goal = _goal(space, request)
     given = {"trials": request.trials, "max_epochs": request.max_epochs}
     raw = space.budget.model_dump() | {name: value for name, value in given.items() if value is not None}
     if request.max_epochs is not None:
         # A first rung behind the end of the budget only means that no trial is stopped.
         raw["grace"] = max(1, min(raw["grace"], request.max_epochs))
     budget = _validated(Budget, raw)
-    base = main_settings(space.base, space.trainer, metric, budget.max_epochs)
-    return replace(space, objective=metric, budget=budget, base=base)
+    base = main_settings(space.base, space.trainer, goal, budget.max_epochs)
+    return replace(space, goal=goal, budget=budget, base=base)
+
+
+def _goal(space: SearchSpace, request: SearchRequest) -> ObjectiveConfig:
+    """The objectives and constraints of the space, as far as the request has no others."""
+    for name in request.metrics:
+        try:
+            known_metric(name)
+        except ValueError as error:
+            raise ConfigError(f"{error} ({COMMAND_LINE}: --metric); {did_you_mean(name, METRICS)}") from error
+    metrics, constraints = request.metrics or space.goal.metric, request.constraints or space.goal.constraints
+    return _validated(ObjectiveConfig, {"metric": metrics, "constraints": constraints})
 
 
 def _with_run(space: SearchSpace, request: SearchRequest) -> SearchSpace:
@@ -326,7 +333,7 @@ def _validated(model: type[Model], raw: dict[str, Any]) -> Model:
         mistake, loc = str(clean(error, model, COMMAND_LINE)), error.errors()[0]["loc"]
         if loc:
             # An option is called as its field is, without the unit.
-            option = str(loc[0]).removesuffix("_s").replace("_", "-")
+            option = str(loc[0]).removesuffix("_s").replace("_", "-").replace("constraints", "constraint")
             mistake = mistake.replace(f"{COMMAND_LINE}: {loc[0]}", f"{COMMAND_LINE}: --{option}")
         raise ConfigError(mistake) from error
 

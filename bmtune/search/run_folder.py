@@ -164,6 +164,8 @@ def _header(resolved: ResolvedSearch, state: SearchState) -> RunStarted:
         dataset=resolved.dataset,
         data_hash=resolved.data_hash,
         objective=state.objective,
+        others=state.aims.objectives[1:],
+        bounds=state.aims.bounds,
         trials=space.budget.trials,
         max_epochs=space.budget.max_epochs,
         seed=space.run.seed,

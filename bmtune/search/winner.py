@@ -1,8 +1,11 @@
-"""The winner of a search: its checkpoint, its test metrics and `best.yaml`."""
+"""The winner of a search, or its Pareto set: its checkpoint, its test metrics and `best.yaml`."""
 
 from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +18,15 @@ from bmtune.config.best import BestFile
 from bmtune.config.best import ObjectiveEntry
 from bmtune.config.best import TrialCounts
 from bmtune.config.best import write_best
+from bmtune.config.constraints import write_constraint
 from bmtune.config.names import within
 from bmtune.config.root import TrialConfig
 from bmtune.disk_space import Patience
 from bmtune.errors import CheckpointError
 from bmtune.records import Notice
 from bmtune.search.ledger import Ledger
-from bmtune.search.state import FinishedTrial
 from bmtune.search.state import SearchState
+from bmtune.search.trials import FinishedTrial
 
 BEST_FOLDER = "best"
 BEST_FILE = "best.yaml"
@@ -51,6 +55,8 @@ def keep_winner(
 ) -> BestFile | None:
     """Measures the best trial on the test rows, once, and writes `best/` and `best.yaml`.
 
+    With several objectives so it does all of the Pareto set, whose first one counts as the best trial.
+
     A trial whose checkpoint is damaged cannot win: then the next best one does, and a notice says so.
 
     Args:
@@ -64,22 +70,39 @@ def keep_winner(
         What was written; None where no trial could be measured, and then nothing is.
     """
     state = ledger.state
-    for trial in state.ranked(unfinished=unfinished):
-        if "best" not in trial.run.checkpoints:
+    sound = _sound(ledger, folder, state.ranked(unfinished=unfinished), on_test_rows)
+    first = next(sound, None)
+    if first is None:
+        return None
+    best, tensors, facts = first
+    members = {trial.run.number for trial in state.pareto(unfinished=unfinished)}
+    # The Pareto set comes first in the ranking.
+    others = takewhile(lambda entry: entry.trial in members, (entry for entry, _, _ in sound)) if members else ()
+    best = best.model_copy(update={"checkpoint": BEST_FOLDER})
+    content = _content(state, best, (best, *others) if members else ())
+    keep = partial(_keep, folder, tensors, facts, content)
+    patience.wait_for_room(keep, BEST_FILE, folder)
+    return content
+
+
+def _sound(
+    ledger: Ledger, folder: Path, ranked: Iterable[FinishedTrial], on_test_rows: OnTestRows
+) -> Iterator[tuple[BestEntry, Mapping[str, Tensor], dict[str, Any]]]:
+    """Entry, tensors and facts of each trial whose checkpoint can be read; measured when it is asked for."""
+    for trial in ranked:
+        path = trial.run.checkpoints.get("best")
+        if path is None:
             continue
         try:
-            tensors, facts = read_checkpoint(within(folder, trial.run.checkpoints["best"]))
+            tensors, facts = read_checkpoint(within(folder, path))
         except CheckpointError as error:
             ledger.record(Notice(text=f"trial {trial.run.number} was the best one, but cannot win: {error}"))
             continue
-        config = trial_config(state, trial.run.params, trial.run.seed)
+        config = trial_config(ledger.state, trial.run.params, trial.run.seed)
         test = {f"test/{name}": value for name, value in on_test_rows(config, tensors).items()}
         metrics = {**facts["metrics"], **test}
-        content = _content(state, _entry(state, trial, config, facts["epoch"], metrics))
-        keep = partial(_keep, folder, tensors, {**facts, "metrics": metrics}, content)
-        patience.wait_for_room(keep, BEST_FILE, folder)
-        return content
-    return None
+        entry = _entry(ledger.state, trial, config, facts["epoch"], metrics)
+        yield entry, tensors, {**facts, "metrics": metrics}
 
 
 def _keep(folder: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], content: BestFile) -> None:
@@ -87,16 +110,18 @@ def _keep(folder: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any],
     write_best(folder / BEST_FILE, content)
 
 
-def _content(state: SearchState, entry: BestEntry) -> BestFile:
+def _content(state: SearchState, entry: BestEntry, pareto: tuple[BestEntry, ...]) -> BestFile:
     header = state.header
     assert header is not None, "a search that has a winner has begun"
     return BestFile(
         run=header.run,
         trainer=header.trainer,
         dataset=header.dataset,
-        objective=(ObjectiveEntry(metric=state.objective.metric, mode=state.objective.mode),),
+        objective=tuple(ObjectiveEntry(metric=one.metric, mode=one.mode) for one in state.aims.objectives),
+        constraints=tuple(map(write_constraint, state.aims.bounds)),
         best=entry,
         trials=counts(state),
+        pareto=pareto,
     )
 
 
@@ -111,5 +136,5 @@ def _entry(
         epoch=epoch,
         metrics=metrics,
         config=config,
-        checkpoint=BEST_FOLDER,
+        checkpoint=trial.run.checkpoints["best"],
     )

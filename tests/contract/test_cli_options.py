@@ -17,6 +17,7 @@ COMMANDS = {
         "--max-epochs",
         "--time-budget",
         "--metric",
+        "--constraint",
         "--seed",
         "--name",
         "--storage",

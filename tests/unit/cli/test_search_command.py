@@ -88,7 +88,7 @@ def test_every_option_reaches_the_request(stub: Search, here: Path):
             trials=5,
             max_epochs=7,
             time_budget_s=600.0,
-            metric="acc",
+            metrics=("acc",),
             seed=3,
             name="night",
             storage=Path("elsewhere"),

@@ -1,0 +1,18 @@
+"""Objectives and constraints by their names."""
+
+from collections.abc import Sequence
+
+from bmtune.config.constraints import parse_constraint
+from bmtune.config.metrics import known_metric
+from bmtune.records import Aims
+from bmtune.records import Objective
+
+
+def aims_of(metrics: Sequence[str], constraints: Sequence[str] = ()) -> Aims:
+    """What these metrics and constraints aim at.
+
+    Raises:
+        ValueError: A name is no metric, or a text no constraint.
+    """
+    objectives = tuple(Objective(metric=name, mode=known_metric(name).direction) for name in metrics)
+    return Aims(objectives, tuple(map(parse_constraint, constraints)))
