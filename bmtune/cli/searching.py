@@ -10,6 +10,7 @@ from bmtune.errors import StoppedBySignalError
 from bmtune.redaction import one_line
 from bmtune.reports.lines import LineProgress
 from bmtune.reports.live import LiveProgress
+from bmtune.reports.pareto_text import pareto_lines
 from bmtune.reports.wording import plural
 from bmtune.search.command import search
 from bmtune.search.outcome import SearchOutcome
@@ -87,6 +88,8 @@ def _print_outcome(outcome: SearchOutcome) -> None:
         typer.echo(outcome.notice, err=True)
     if outcome.best is not None:
         typer.echo(f"# the best configuration, kept in {outcome.run_folder / 'best.yaml'}")
+        for line in pareto_lines(outcome.best):
+            typer.echo(f"# {line}")
         if outcome.best.confirmation is not None:
             typer.echo(f"# {outcome.best.confirmation.verdict}")
         typer.echo(dump(outcome.best.model_dump(mode="json")), nl=False)

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import AfterValidator
 from pydantic import BaseModel
 from pydantic import ConfigDict
+from pydantic import JsonValue
 from pydantic import SerializerFunctionWrapHandler
 from pydantic import ValidationError
 from pydantic import model_serializer
@@ -27,6 +28,10 @@ READABLE = (1, 2, 3)
 """Versions that this release reads: the first knew no confirmation, the second no several objectives."""
 
 
+MOST_PARETO = 200
+"""Entries of a Pareto set that the file has; more would make it larger than a file may be that is read."""
+
+
 class _Part(BaseModel):
     # Unlike a configuration, a result may hold numbers that are not finite.
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
@@ -40,7 +45,7 @@ class ObjectiveEntry(_Part):
 
 
 class BestEntry(_Part):
-    """The winning trial, or one of the Pareto set."""
+    """The winning trial."""
 
     trial: int
     value: float
@@ -51,6 +56,20 @@ class BestEntry(_Part):
     """Validation metrics of that epoch, and `test/...` ones measured once at the end."""
     config: TrialConfig
     """The configuration of the trial."""
+    checkpoint: Annotated[str, AfterValidator(inner_path)]
+    """The trained network, relative to the folder of the run."""
+
+
+class ParetoEntry(_Part):
+    """A trial that no other one beats; `bmtune best RUN --trial N` has its configuration."""
+
+    trial: int
+    epoch: int
+    """The best epoch of the main phase."""
+    metrics: dict[str, float]
+    """Validation metrics of that epoch, and `test/...` ones where they were measured at the end."""
+    params: dict[str, JsonValue]
+    """The searched values, by dotted path."""
     checkpoint: Annotated[str, AfterValidator(inner_path)]
     """The trained network, relative to the folder of the run."""
 
@@ -137,8 +156,9 @@ class BestFile(_Part):
     trials: TrialCounts
     confirmation: ConfirmationEntry | None = None
     """None: nothing was confirmed."""
-    pareto: tuple[BestEntry, ...] = ()
-    """With several objectives: the trials that no other one beats, in the order that halving gives them."""
+    pareto: tuple[ParetoEntry, ...] = ()
+    """With several objectives: the trials that no other one beats, at most `MOST_PARETO`; in any beginning of their
+    order they are spread over the whole set."""
 
     @model_serializer(mode="wrap")
     def _without_what_is_not(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

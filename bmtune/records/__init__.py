@@ -49,12 +49,12 @@ from bmtune.records.kinds import merit
 from bmtune.records.pareto import Aims
 from bmtune.records.pareto import Point
 from bmtune.records.pareto import Standing
+from bmtune.records.pareto import aims_in
 from bmtune.records.pareto import beats
 from bmtune.records.pareto import nearest
 from bmtune.records.pareto import pareto_set
 from bmtune.records.pareto import places_among
 from bmtune.records.pareto import ranked
-from bmtune.records.pareto import ranks
 
 __all__ = [
     "FORMAT",
@@ -90,6 +90,7 @@ __all__ = [
     "TrialRecord",
     "TrialStarted",
     "TrialTaken",
+    "aims_in",
     "beats",
     "body_of",
     "cut",
@@ -102,7 +103,6 @@ __all__ = [
     "pareto_set",
     "places_among",
     "ranked",
-    "ranks",
     "read_lines",
     "read_records",
     "rewrite",

@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from bmtune.records.kinds import Bound
 from bmtune.records.kinds import Objective
+from bmtune.records.kinds import RunStarted
 
 
 class Point(NamedTuple):
@@ -72,6 +73,11 @@ class Aims(NamedTuple):
         return {name: metrics[name] for name in self.names}
 
 
+def aims_in(header: RunStarted) -> Aims:
+    """What the run is for that begins with this record."""
+    return Aims((header.objective, *header.others), header.bounds)
+
+
 def beats(left: Point, right: Point) -> bool:
     """Whether `left` beats `right`, as the module says."""
     if left.violation or right.violation:
@@ -88,13 +94,6 @@ def places_among(points: Sequence[Point]) -> list[int]:
     """
     order = {point: place for place, point in enumerate(_ordered(frozenset(points)))}
     return [order[point] for point in points]
-
-
-def ranks(points: Sequence[Point]) -> list[int]:
-    """The number of each point's front, 0 for those that none beats."""
-    fronts = _fronts(sorted(set(points), key=_sorting))
-    found = {point: rank for rank, front in enumerate(fronts) for point in front}
-    return [found[point] for point in points]
 
 
 # Every decision at a rung asks for the order of all that arrived there, and mostly nothing has arrived since.
@@ -134,8 +133,11 @@ def _spread(front: Sequence[Point]) -> list[Point]:
     """A front in the order of an epsilon-net."""
     lows = [min(column) for column in zip(*(point.costs for point in front), strict=True)]
     highs = [max(column) for column in zip(*(point.costs for point in front), strict=True)]
-    extents = [high - low or 1.0 for low, high in zip(lows, highs, strict=True)]
-    left = {point: [cost / extent for cost, extent in zip(point.costs, extents, strict=True)] for point in front}
+    scales = [(low, high - low or 1.0) for low, high in zip(lows, highs, strict=True)]
+    left = {
+        point: [(cost - low) / extent for cost, (low, extent) in zip(point.costs, scales, strict=True)]
+        for point in front
+    }
     distances = dict.fromkeys(left, math.inf)
     chosen: list[Point] = []
     while left:
@@ -183,10 +185,13 @@ def pareto_set(trials: Sequence[Standing]) -> list[int]:
     found = [trial for trial in trials if not trial.point.violation]
     if not found or len(found[0].point.costs) == 1:
         return []
-    first = {
-        trial.number for trial, rank in zip(found, ranks([trial.point for trial in found]), strict=True) if rank == 0
-    }
-    return [number for number in ranked(found) if number in first]
+    front: list[Point] = []
+    for point in sorted({trial.point for trial in found}, key=_sorting):
+        if not _is_beaten(point, front):
+            front.append(point)
+    order = {point: place for place, point in enumerate(_spread(front))}
+    members = [(order[trial.point], trial.number) for trial in found if trial.point in order]
+    return [number for _, number in sorted(members)]
 
 
 def nearest(trials: Sequence[Standing]) -> int | None:

@@ -141,7 +141,9 @@ class LiveProgress:
         ranked = self._progress.ranked()
         if not ranked or self._progress.started is None:
             return Text("best so far: none yet", style="dim")
-        return Text(f"best so far: {describe(ranked[0], self._progress.started.objective.metric)}", style="green")
+        members = len(self._progress.pareto())
+        which = f"best so far, first of the {members} in the Pareto set" if members else "best so far"
+        return Text(f"{which}: {describe(ranked[0], self._progress.started.objective.metric)}", style="green")
 
     def _table(self, metric: str, max_epochs: int) -> Table:
         narrow = self._console.width < NARROW

@@ -24,6 +24,7 @@ from bmtune.records import TrialFinished
 from bmtune.records import TrialPromoted
 from bmtune.records import TrialStarted
 from bmtune.records import TrialTaken
+from bmtune.records import aims_in
 from bmtune.records import merit
 from bmtune.records import nearest
 from bmtune.records import pareto_set
@@ -219,9 +220,7 @@ class RunProgress:
     @property
     def aims(self) -> Aims:
         """The objectives and constraints; of a run that has not begun there are none."""
-        if self.started is None:
-            return Aims(())
-        return Aims((self.started.objective, *self.started.others), self.started.bounds)
+        return Aims(()) if self.started is None else aims_in(self.started)
 
     def _standings(self) -> list[Standing]:
         if self.started is None:

@@ -177,6 +177,12 @@ def _space(space: SearchSpace, request: SearchRequest) -> SearchSpace:
     space = _with_overrides(_with_run(_with_budget(space, request), request), request)
     gpus = _whole_or_part(space.run.gpus_per_trial)
     space = replace(space, run=space.run.model_copy(update={"gpus_per_trial": gpus}))
+    if not space.aims.is_plain and space.run.confirm not in ("auto", "none"):
+        raise ConfigError(
+            "a confirmation compares one number, so it needs one objective and no constraint, but the search has "
+            f"{', '.join((*space.goal.metric, *space.goal.constraints))} and --confirm {space.run.confirm} "
+            f"({COMMAND_LINE}: --confirm); give --confirm none"
+        )
     space = _with_pre_seed(space, request)
     _check_pre_cache(space)
     return space

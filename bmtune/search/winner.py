@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from functools import partial
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,11 @@ from torch import Tensor
 
 from bmtune.checkpoints import read_checkpoint
 from bmtune.checkpoints import write_checkpoint
+from bmtune.config.best import MOST_PARETO
 from bmtune.config.best import BestEntry
 from bmtune.config.best import BestFile
 from bmtune.config.best import ObjectiveEntry
+from bmtune.config.best import ParetoEntry
 from bmtune.config.best import TrialCounts
 from bmtune.config.best import write_best
 from bmtune.config.constraints import write_constraint
@@ -70,25 +71,41 @@ def keep_winner(
         What was written; None where no trial could be measured, and then nothing is.
     """
     state = ledger.state
-    sound = _sound(ledger, folder, state.ranked(unfinished=unfinished), on_test_rows)
-    first = next(sound, None)
+    ranked = state.ranked(unfinished=unfinished)
+    first = next(_sound(ledger, folder, ranked), None)
     if first is None:
         return None
-    best, tensors, facts = first
-    members = {trial.run.number for trial in state.pareto(unfinished=unfinished)}
-    # The Pareto set comes first in the ranking.
-    others = takewhile(lambda entry: entry.trial in members, (entry for entry, _, _ in sound)) if members else ()
-    best = best.model_copy(update={"checkpoint": BEST_FOLDER})
-    content = _content(state, best, (best, *others) if members else ())
-    keep = partial(_keep, folder, tensors, facts, content)
+    trial, tensors, facts = first
+    config = trial_config(state, trial.run.params, trial.run.seed)
+    metrics = _with_test(facts["metrics"], on_test_rows(config, tensors))
+    content = _content(state, _entry(state, trial, config, facts["epoch"], metrics))
+    members = [other for other in state.pareto(unfinished=unfinished)[:MOST_PARETO] if other is not trial]
+    if len(state.aims.objectives) > 1:
+        winner = ParetoEntry(
+            trial=trial.run.number,
+            epoch=facts["epoch"],
+            metrics=metrics,
+            params=trial.run.params,
+            checkpoint=trial.run.checkpoints["best"],
+        )
+        # An interrupted search has no time for more than its winner.
+        others = _others(ledger, folder, members, None if unfinished else on_test_rows)
+        content = content.model_copy(update={"pareto": (winner, *others)})
+    keep = partial(_keep, folder, tensors, {**facts, "metrics": metrics}, content)
     patience.wait_for_room(keep, BEST_FILE, folder)
     return content
 
 
-def _sound(
-    ledger: Ledger, folder: Path, ranked: Iterable[FinishedTrial], on_test_rows: OnTestRows
-) -> Iterator[tuple[BestEntry, Mapping[str, Tensor], dict[str, Any]]]:
-    """Entry, tensors and facts of each trial whose checkpoint can be read; measured when it is asked for."""
+def _with_test(metrics: Mapping[str, float], test: Mapping[str, float]) -> dict[str, float]:
+    return {**metrics, **{f"test/{name}": value for name, value in test.items()}}
+
+
+Sound = tuple[FinishedTrial, Mapping[str, Tensor], dict[str, Any]]
+"""A trial, with the tensors and the facts of its best checkpoint."""
+
+
+def _sound(ledger: Ledger, folder: Path, ranked: Iterable[FinishedTrial]) -> Iterator[Sound]:
+    """The trials whose checkpoint can be read."""
     for trial in ranked:
         path = trial.run.checkpoints.get("best")
         if path is None:
@@ -98,11 +115,23 @@ def _sound(
         except CheckpointError as error:
             ledger.record(Notice(text=f"trial {trial.run.number} was the best one, but cannot win: {error}"))
             continue
+        yield trial, tensors, facts
+
+
+def _others(
+    ledger: Ledger, folder: Path, members: Iterable[FinishedTrial], on_test_rows: OnTestRows | None
+) -> Iterator[ParetoEntry]:
+    """The other members of the Pareto set."""
+    for trial, tensors, facts in _sound(ledger, folder, members):
         config = trial_config(ledger.state, trial.run.params, trial.run.seed)
-        test = {f"test/{name}": value for name, value in on_test_rows(config, tensors).items()}
-        metrics = {**facts["metrics"], **test}
-        entry = _entry(ledger.state, trial, config, facts["epoch"], metrics)
-        yield entry, tensors, {**facts, "metrics": metrics}
+        test = {} if on_test_rows is None else on_test_rows(config, tensors)
+        yield ParetoEntry(
+            trial=trial.run.number,
+            epoch=facts["epoch"],
+            metrics=_with_test(facts["metrics"], test),
+            params=trial.run.params,
+            checkpoint=trial.run.checkpoints["best"],
+        )
 
 
 def _keep(folder: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], content: BestFile) -> None:
@@ -110,7 +139,7 @@ def _keep(folder: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any],
     write_best(folder / BEST_FILE, content)
 
 
-def _content(state: SearchState, entry: BestEntry, pareto: tuple[BestEntry, ...]) -> BestFile:
+def _content(state: SearchState, entry: BestEntry) -> BestFile:
     header = state.header
     assert header is not None, "a search that has a winner has begun"
     return BestFile(
@@ -121,7 +150,6 @@ def _content(state: SearchState, entry: BestEntry, pareto: tuple[BestEntry, ...]
         constraints=tuple(map(write_constraint, state.aims.bounds)),
         best=entry,
         trials=counts(state),
-        pareto=pareto,
     )
 
 
@@ -136,5 +164,5 @@ def _entry(
         epoch=epoch,
         metrics=metrics,
         config=config,
-        checkpoint=trial.run.checkpoints["best"],
+        checkpoint=BEST_FOLDER,
     )

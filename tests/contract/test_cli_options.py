@@ -43,7 +43,7 @@ COMMANDS = {
         "--wandb",
         "--confirm",
     ],
-    "best": ["run", "--json", "--top"],
+    "best": ["run", "--json", "--trial", "--top"],
     "confirm": ["run", "--top", "--seeds", "--address", "--gpus-per-trial"],
     "report": ["run", "--output", "--metric", "--open"],
     "export": ["run", "--format", "--table", "--output"],
