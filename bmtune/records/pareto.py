@@ -1,12 +1,12 @@
 """Which of several measured things is better when there are several objectives, or constraints: pure functions.
 
 Notation: a point has a cost for each objective, the lower the better, and a violation, 0 where all constraints hold. A
-point *beats* another one where it satisfies the constraints and the other does not, where both do not and it violates
-them less, or where both do, no cost of it is higher and one is lower. This is a strict partial order.
+point *beats* another one where it violates them less, or as much, and no cost of it is higher and one is lower. This is
+a strict partial order.
 
 References:
     Deb et al. 2002, "A Fast and Elitist Multiobjective Genetic Algorithm: NSGA-II", IEEE TEVC 6(2): constrained
-    domination and fronts.
+    domination and fronts; points that violate the constraints alike are compared by their costs here.
     Schmucker et al. 2021, "Multi-objective Asynchronous Successive Halving" (arXiv 2106.12639): fronts ordered within
     themselves by an epsilon-net, for halving.
     Zhang et al. 2015, "An Efficient Approach to Nondominated Sorting for Evolutionary Multiobjective Optimization",
@@ -80,7 +80,7 @@ def aims_in(header: RunStarted) -> Aims:
 
 def beats(left: Point, right: Point) -> bool:
     """Whether `left` beats `right`, as the module says."""
-    if left.violation or right.violation:
+    if left.violation != right.violation:
         return left.violation < right.violation
     return left.costs != right.costs and all(mine <= other for mine, other in zip(left.costs, right.costs, strict=True))
 
@@ -109,16 +109,16 @@ def _sorting(point: Point) -> tuple[float, tuple[float, ...]]:
 def _fronts(ordered: Sequence[Point]) -> list[list[Point]]:
     """The fronts of different points that come in order of `_sorting`, each in that order too."""
     found: list[list[Point]] = []
-    for violation, group in groupby(ordered, key=lambda point: point.violation):
-        if violation:
-            found.append(list(group))
-            continue
+    for _, group in groupby(ordered, key=lambda point: point.violation):
+        # All points of the groups before beat all of this one.
+        fronts: list[list[Point]] = []
         for point in group:
-            front = next((front for front in found if not _is_beaten(point, front)), None)
+            front = next((front for front in fronts if not _is_beaten(point, front)), None)
             if front is None:
-                found.append([point])
+                fronts.append([point])
             else:
                 front.append(point)
+        found += fronts
     return found
 
 

@@ -190,7 +190,7 @@ def _places(arrivals: Sequence[Arrival], direction: Direction) -> dict[int, tupl
     """
     points = {arrival.trial: arrival.point for arrival in arrivals if arrival.point is not None}
     if points:
-        found = dict(zip(points, places_among(list(points.values())), strict=True))
+        found: dict[int, float] = dict(zip(points, places_among(list(points.values())), strict=True))
     else:
         sign = -1 if direction == "max" else 1
         found = {arrival.trial: sign * arrival.value for arrival in arrivals if _is_comparable(arrival.value)}
