@@ -15,8 +15,9 @@ from pydantic import model_validator
 
 from bmtune.config.aims import aims_of
 from bmtune.config.base import Config
-from bmtune.config.constraints import ConstraintText
 from bmtune.config.constraints import check_different
+from bmtune.config.constraints import parse_constraint
+from bmtune.config.constraints import write_constraint
 from bmtune.config.dimensions import Dimension
 from bmtune.config.metrics import Metric
 from bmtune.config.metrics import MetricName
@@ -49,16 +50,23 @@ class ObjectiveConfig(Config):
 
     metric: Annotated[tuple[MetricName, ...], BeforeValidator(_one_or_more), Field(min_length=1)]
     """The metric, or several."""
-    constraints: tuple[ConstraintText, ...] = ()
+    constraints: tuple[str, ...] = ()
     """What a trial must satisfy to win, such as fid <= 0.01."""
 
-    @model_validator(mode="after")
-    def _none_comes_twice(self) -> "ObjectiveConfig":
-        for name in self.metric:
-            if self.metric.count(name) > 1:
+    @field_validator("metric")
+    @classmethod
+    def _none_comes_twice(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if value.count(name) > 1:
                 raise ValueError(f"objectives must differ from each other, but got {name!r} twice; leave one away")
-        check_different(self.constraints)
-        return self
+        return value
+
+    @field_validator("constraints")
+    @classmethod
+    def _constraints_are_known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        found = tuple(write_constraint(parse_constraint(text)) for text in value)
+        check_different(found)
+        return found
 
     @property
     def aims(self) -> Aims:

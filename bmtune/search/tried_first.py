@@ -226,8 +226,11 @@ def with_best_of(source: Source, space: SearchSpace, before: TriedFirst) -> Trie
         RunFolderError: No trial of that run has been measured.
     """
     # Imported here: Optuna takes a second, and a mistyped option should be told at once.
+    import optuna
+
     from bmtune.search.state import SearchState
 
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     ranked = SearchState.replay(source.space, source.records).ranked()
     if not ranked:
         raise RunFolderError(
