@@ -398,3 +398,17 @@ def test_a_run_that_broke_all_constraints_names_the_nearest_trial(start: Callabl
     begin(ledger, within(0.3, 0.1))
     assert summarize(tmp_path).best.best.trial == 2
     assert pareto_lines(summarize(tmp_path).best) == []
+
+
+def test_a_report_shows_the_set_where_the_base_stands_and_what_was_searched_for(
+    night: Ledger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["report", str(tmp_path)]) == 0
+    page = (tmp_path / "report.html").read_text()
+    assert "searched for the highest acc and the highest rob on validation rows" in page
+    assert page.count('<table id="pareto">') == 1
+    rows = page[page.index('<table id="pareto">') :].split("</table>")[0].count('<tr><th scope="row"')
+    assert rows == 2
+    # Trial 0 has 0.5 and 0.5; trial 2 is better in both, trial 3 in one and as good in the other.
+    assert "came to acc 0.5, rob 0.5 at epoch 9: 2 trials beat it, trial 2 among them." in page
+    assert "Trial 2 has the best acc of the 2 trials of the Pareto set so far" in page
