@@ -1,6 +1,6 @@
 """Objectives and constraints by their names."""
 
-from collections.abc import Sequence
+from functools import lru_cache
 
 from bmtune.config.constraints import parse_constraint
 from bmtune.config.metrics import known_metric
@@ -8,7 +8,9 @@ from bmtune.records import Aims
 from bmtune.records import Objective
 
 
-def aims_of(metrics: Sequence[str], constraints: Sequence[str] = ()) -> Aims:
+# Every epoch of every trial asks for the same few.
+@lru_cache(maxsize=64)
+def aims_of(metrics: tuple[str, ...], constraints: tuple[str, ...] = ()) -> Aims:
     """What these metrics and constraints aim at.
 
     Raises:

@@ -76,8 +76,8 @@ def test_an_epoch_without_the_watched_metric_does_not_exhaust_patience():
     assert phase_status(rules(stop_crit="fid"), 7, best(1, fid=1.0), {}, {"fid": 2.0}) is Status.STOPPED_EARLY
 
 
-ACC_ROB = aims_of(["acc", "rob"])
-ACC_BELOW = aims_of(["acc"], ["fid <= 0.1"])
+ACC_ROB = aims_of(("acc", "rob"))
+ACC_BELOW = aims_of(("acc",), ("fid <= 0.1",))
 
 
 def chosen(aims, *epochs):
@@ -114,7 +114,7 @@ def test_an_epoch_that_lacks_a_metric_or_has_no_finite_one_is_never_the_best():
 
 def test_with_one_objective_it_is_the_epoch_that_one_objective_chooses():
     rng = random.Random(0)
-    one = aims_of(["acc"])
+    one = aims_of(("acc",))
     for _ in range(50):
         found = other = None
         for number in range(1, 12):
