@@ -38,9 +38,9 @@ def confirm_run(
         BmtuneError: Something cannot be confirmed; nothing is written then.
     """
     # Not at the top: Optuna and torch take seconds, and Ray must not be imported before its cluster is made private.
-    from bmtune.search.confirm_run import check_confirmable
     from bmtune.search.confirm_run import check_rows
     from bmtune.search.confirm_run import read_run
+    from bmtune.search.goal import check_confirmable
 
     check_unlocked(folder)
     run = read_run(folder)

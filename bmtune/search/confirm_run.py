@@ -11,7 +11,6 @@ import optuna
 
 from bmtune.config.space import SearchSpace
 from bmtune.config.space import load_space
-from bmtune.errors import ConfigError
 from bmtune.errors import DataError
 from bmtune.errors import RunFolderError
 from bmtune.records import Epoch
@@ -25,20 +24,6 @@ from bmtune.search.state import SearchState
 RECORDS_FILE = "records.jsonl"
 SEARCH_FILE = "search.yaml"
 LOCK_FILE = ".confirmation.lock"
-
-
-def check_confirmable(space: SearchSpace) -> None:
-    """Refuses a search that is not for one number alone.
-
-    Raises:
-        ConfigError: It has several objectives, or constraints.
-    """
-    if not space.aims.is_plain:
-        raise ConfigError(
-            "a confirmation compares one number on fresh seeds, so the search must have one objective and no "
-            f"constraint, but it has {', '.join((*space.goal.metric, *space.goal.constraints))} ({space.source}: "
-            "objective); train trials of the Pareto set with `bmtune best RUN --trial N` and `bmtune train --seed`"
-        )
 
 
 @dataclass(frozen=True)

@@ -6,19 +6,12 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from typing import TypeVar
 
-from pydantic import BaseModel
 from pydantic import JsonValue
-from pydantic import ValidationError
 
 from bmtune.config.datasets import check_dataset
 from bmtune.config.datasets import short_name
 from bmtune.config.dimensions import CategoricalDimension
-from bmtune.config.metrics import METRICS
-from bmtune.config.metrics import known_metric
-from bmtune.config.mistakes import clean
-from bmtune.config.mistakes import did_you_mean
 from bmtune.config.names import check_local
 from bmtune.config.names import check_name
 from bmtune.config.paths import COMMAND_LINE
@@ -28,7 +21,6 @@ from bmtune.config.root import RECIPES
 from bmtune.config.space import default_space_path
 from bmtune.config.space import load_space
 from bmtune.config.space_model import Budget
-from bmtune.config.space_model import ObjectiveConfig
 from bmtune.config.space_model import RunSettings
 from bmtune.config.space_model import SearchSpace
 from bmtune.config.space_model import main_settings
@@ -40,6 +32,9 @@ from bmtune.errors import DataError
 from bmtune.errors import ResourceError
 from bmtune.errors import RunFolderError
 from bmtune.records import Change
+from bmtune.search.goal import asked_goal
+from bmtune.search.goal import check_confirmation
+from bmtune.search.goal import validated
 from bmtune.search.lock import check_unlocked
 from bmtune.search.old_run import MAY_CHANGE
 from bmtune.search.old_run import SEARCH_FILE
@@ -61,7 +56,6 @@ from bmtune.search.tried_first import out_of_files
 from bmtune.search.tried_first import source_in
 from bmtune.search.tried_first import with_best_of
 
-Model = TypeVar("Model", bound=BaseModel)
 PRE_FOLDER = "pretraining"
 """Where a run keeps results of pre-training, in its folder."""
 
@@ -177,12 +171,7 @@ def _space(space: SearchSpace, request: SearchRequest) -> SearchSpace:
     space = _with_overrides(_with_run(_with_budget(space, request), request), request)
     gpus = _whole_or_part(space.run.gpus_per_trial)
     space = replace(space, run=space.run.model_copy(update={"gpus_per_trial": gpus}))
-    if not space.aims.is_plain and space.run.confirm not in ("auto", "none"):
-        raise ConfigError(
-            "a confirmation compares one number, so it needs one objective and no constraint, but the search has "
-            f"{', '.join((*space.goal.metric, *space.goal.constraints))} and --confirm {space.run.confirm} "
-            f"({COMMAND_LINE}: --confirm); give --confirm none"
-        )
+    check_confirmation(space)
     space = _with_pre_seed(space, request)
     _check_pre_cache(space)
     return space
@@ -298,50 +287,27 @@ def _check_trainer(request: SearchRequest, space: SearchSpace) -> None:
 
 
 def _with_budget(space: SearchSpace, request: SearchRequest) -> SearchSpace:
-    goal = _goal(space, request)
+    goal = asked_goal(space, request)
     given = {"trials": request.trials, "max_epochs": request.max_epochs}
     raw = space.budget.model_dump() | {name: value for name, value in given.items() if value is not None}
     if request.max_epochs is not None:
         # A first rung behind the end of the budget only means that no trial is stopped.
         raw["grace"] = max(1, min(raw["grace"], request.max_epochs))
-    budget = _validated(Budget, raw)
+    budget = validated(Budget, raw)
     base = main_settings(space.base, space.trainer, goal, budget.max_epochs)
     return replace(space, goal=goal, budget=budget, base=base)
-
-
-def _goal(space: SearchSpace, request: SearchRequest) -> ObjectiveConfig:
-    """The objectives and constraints of the space, as far as the request has no others."""
-    for name in request.metrics:
-        try:
-            known_metric(name)
-        except ValueError as error:
-            raise ConfigError(f"{error} ({COMMAND_LINE}: --metric); {did_you_mean(name, METRICS)}") from error
-    metrics, constraints = request.metrics or space.goal.metric, request.constraints or space.goal.constraints
-    return _validated(ObjectiveConfig, {"metric": metrics, "constraints": constraints})
 
 
 def _with_run(space: SearchSpace, request: SearchRequest) -> SearchSpace:
     raw = space.run.model_dump()
     given = {name: getattr(request, name, None) for name in raw}
-    run = _validated(RunSettings, raw | {name: value for name, value in given.items() if value is not None})
+    run = validated(RunSettings, raw | {name: value for name, value in given.items() if value is not None})
     if request.halving is not None and run.scheduler == "none":
         raise ConfigError(
             f"halving must be on to {request.halving} trials, but the scheduler is 'none' ({COMMAND_LINE}: --halving); "
             "leave it away, or give --scheduler asha"
         )
     return replace(space, run=run)
-
-
-def _validated(model: type[Model], raw: dict[str, Any]) -> Model:
-    try:
-        return model.model_validate(raw)
-    except ValidationError as error:
-        mistake, loc = str(clean(error, model, COMMAND_LINE)), error.errors()[0]["loc"]
-        if loc:
-            # An option is called as its field is, without the unit.
-            option = str(loc[0]).removesuffix("_s").replace("_", "-").replace("constraints", "constraint")
-            mistake = mistake.replace(f"{COMMAND_LINE}: {loc[0]}", f"{COMMAND_LINE}: --{option}")
-        raise ConfigError(mistake) from error
 
 
 def _with_overrides(space: SearchSpace, request: SearchRequest) -> SearchSpace:

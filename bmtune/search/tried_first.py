@@ -27,6 +27,7 @@ from bmtune.search.old_run import RECORDS_FILE
 from bmtune.search.old_run import SEARCH_FILE
 from bmtune.search.old_run import look_at
 from bmtune.search.request import SearchRequest
+from bmtune.search.trials import FinishedTrial
 from bmtune.search.warm_start import Misfit
 from bmtune.search.warm_start import compared
 from bmtune.search.warm_start import searched_values
@@ -238,28 +239,35 @@ def with_best_of(source: Source, space: SearchSpace, before: TriedFirst) -> Trie
             f"({COMMAND_LINE}: --from); wait, or leave it away"
         )
     room = min(source.top, space.budget.trials - 1 - len(before.entries))
-    known = [space.base_params(), *(entry.params for entry in before.entries)]
-    entries, numbers, misfits = list[TrialEnqueued](), list[int](), list[str]()
-    fits = False
-    for trial in ranked:
-        if len(entries) >= room and (fits or not source.top):
-            break
-        params = _fitting(space, source.space.configure(trial.run.params))
-        if isinstance(params, Misfit):
-            misfits.append(f"trial {trial.run.number}: {params.reason}")
-            continue
-        fits = True
-        if params not in known and len(entries) < room:
-            known.append(params)
-            numbers.append(trial.run.number)
-            entries.append(TrialEnqueued(params=params, source=f"{source.name}/{trial.run.number}"))
-    if source.top and not fits:
+    fitting, misfits = _first_fitting(source, ranked, space)
+    if source.top and not fitting:
         raise ConfigError(
             f"a run to start from must have a configuration that fits the space, but of the {len(ranked)} measured "
             f"trials of {source.name} none does ({misfits[0]}) ({COMMAND_LINE}: --from); widen the range, or give "
             "--from-top 0 to try none of them"
         )
-    return TriedFirst((*before.entries, *entries), (*before.told, *_told(source, numbers, misfits)))
+    known = [space.base_params(), *(entry.params for entry in before.entries)]
+    new = [(number, params) for number, params in fitting if params not in known][:room]
+    entries = [TrialEnqueued(params=params, source=f"{source.name}/{number}") for number, params in new]
+    told = _told(source, [number for number, _ in new], misfits)
+    return TriedFirst((*before.entries, *entries), (*before.told, *told))
+
+
+def _first_fitting(
+    source: Source, ranked: Sequence[FinishedTrial], space: SearchSpace
+) -> tuple[list[tuple[int, Params]], list[str]]:
+    """(number, values) of the best trials whose configurations fit and differ, and why better ones do not fit."""
+    found: list[tuple[int, Params]] = []
+    misfits: list[str] = []
+    for trial in ranked:
+        if len(found) >= source.top:
+            break
+        params = _fitting(space, source.space.configure(trial.run.params))
+        if isinstance(params, Misfit):
+            misfits.append(f"trial {trial.run.number}: {params.reason}")
+        elif all(params != other for _, other in found):
+            found.append((trial.run.number, params))
+    return found, misfits
 
 
 def _fitting(space: SearchSpace, config: TrialConfig) -> Params | Misfit:

@@ -79,15 +79,11 @@ def keep_winner(
     config = trial_config(state, trial.run.params, trial.run.seed)
     metrics = _with_test(facts["metrics"], on_test_rows(config, tensors))
     content = _content(state, _entry(state, trial, config, facts["epoch"], metrics))
-    members = [other for other in state.pareto(unfinished=unfinished)[:MOST_PARETO] if other is not trial]
     if len(state.aims.objectives) > 1:
-        winner = ParetoEntry(
-            trial=trial.run.number,
-            epoch=facts["epoch"],
-            metrics=metrics,
-            params=trial.run.params,
-            checkpoint=trial.run.checkpoints["best"],
-        )
+        winner = _pareto_entry(trial, facts["epoch"], metrics)
+        members = [
+            other for other in state.pareto(unfinished=unfinished)[:MOST_PARETO] if other.run.number != trial.run.number
+        ]
         # An interrupted search has no time for more than its winner.
         others = _others(ledger, folder, members, None if unfinished else on_test_rows)
         content = content.model_copy(update={"pareto": (winner, *others)})
@@ -125,13 +121,17 @@ def _others(
     for trial, tensors, facts in _sound(ledger, folder, members):
         config = trial_config(ledger.state, trial.run.params, trial.run.seed)
         test = {} if on_test_rows is None else on_test_rows(config, tensors)
-        yield ParetoEntry(
-            trial=trial.run.number,
-            epoch=facts["epoch"],
-            metrics=_with_test(facts["metrics"], test),
-            params=trial.run.params,
-            checkpoint=trial.run.checkpoints["best"],
-        )
+        yield _pareto_entry(trial, facts["epoch"], _with_test(facts["metrics"], test))
+
+
+def _pareto_entry(trial: FinishedTrial, epoch: int, metrics: dict[str, float]) -> ParetoEntry:
+    return ParetoEntry(
+        trial=trial.run.number,
+        epoch=epoch,
+        metrics=metrics,
+        params=trial.run.params,
+        checkpoint=trial.run.checkpoints["best"],
+    )
 
 
 def _keep(folder: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], content: BestFile) -> None:

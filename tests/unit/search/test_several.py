@@ -38,7 +38,7 @@ from bmtune.search.conduct import begin_trial
 from bmtune.search.conduct import end_remaining
 from bmtune.search.conduct import promote_trial
 from bmtune.search.conduct import take_report
-from bmtune.search.confirm_run import check_confirmable
+from bmtune.search.goal import check_confirmable
 from bmtune.search.ledger import Ledger
 from bmtune.search.next_trial import next_params
 from bmtune.search.request import SearchRequest
