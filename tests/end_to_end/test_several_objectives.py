@@ -19,6 +19,7 @@ from bmtune.records import TrialPromoted
 from bmtune.records import TrialStarted
 from bmtune.records import TrialTaken
 from bmtune.records import read_records
+from bmtune.reports.lines import LineProgress
 from bmtune.reports.summary import summarize
 from bmtune.search.next_trial import next_params
 from bmtune.search.request import SearchRequest
@@ -117,10 +118,12 @@ def test_two_objectives_are_searched_resumed_and_lead_to_another_search(
     before = records_of(folder)
 
     again = resolve(SearchRequest(None, name="night", storage=tmp_path, resume=True, trials=9))
-    outcome = run_search(again, listened)
+    said: list[str] = []
+    outcome = run_search(again, LineProgress(said.append))
     assert records_of(folder)[: len(before)] == before
     check_best(folder, check_story(folder, again))
     assert outcome.counts.total == 9
+    assert any("in the Pareto set: trial" in line for line in said)
 
     day = resolve(replace(request, name="day", trials=4, from_run="night", from_top=2))
     outcome = run_search(day, listened)

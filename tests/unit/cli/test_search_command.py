@@ -75,6 +75,7 @@ def test_every_option_reaches_the_request(stub: Search, here: Path):
     space = Path(__file__).parents[3] / "search_spaces" / "gan.yaml"
     text = (
         f"search gan --space {space} --dataset iris --trials 5 --max-epochs 7 --time-budget 10m --metric acc --seed 3 "
+        "--metric rob --constraint fid<=0.1 --from dusk --from-top 3 --enqueue a.yaml --enqueue b.yaml "
         "--name night --storage elsewhere --address auto --set born.bond_dim=8 --set evaluation.num_samples=99 "
         "--scheduler asha --halving promote --sampler random --cpus-per-trial 2 --gpus-per-trial 0.5 "
         "--max-concurrent 4 --report-every 0 --confirm 2:4"
@@ -88,7 +89,11 @@ def test_every_option_reaches_the_request(stub: Search, here: Path):
             trials=5,
             max_epochs=7,
             time_budget_s=600.0,
-            metrics=("acc",),
+            metrics=("acc", "rob"),
+            constraints=("fid<=0.1",),
+            from_run="dusk",
+            from_top=3,
+            enqueue=(Path("a.yaml"), Path("b.yaml")),
             seed=3,
             name="night",
             storage=Path("elsewhere"),
