@@ -7,6 +7,7 @@ from typing import get_args
 
 from pydantic import AfterValidator
 from pydantic import Field
+from pydantic import model_validator
 
 from bmtune.config.adversarial import AdversarialConfig
 from bmtune.config.adversarial import AttackConfig
@@ -84,6 +85,17 @@ class TrialConfig(Config):
     """How metrics are measured."""
     best_epoch: BestEpochConfig | None = None
     """What else decides which epoch is the best; None: stop_crit alone does. A search sets it."""
+
+    @model_validator(mode="after")
+    def _what_decides_is_measured(self) -> "TrialConfig":
+        always = [name for name, every in self.main_metrics if every == 1]
+        for name in self.aims.names if self.best_epoch is not None else ():
+            if name not in always:
+                raise ValueError(
+                    f"what decides which epoch is the best must be measured at every epoch, but {name!r} of best_epoch "
+                    f"is not among the metrics that are ({', '.join(always)}); add it to metrics"
+                )
+        return self
 
     @property
     def main_trainer(self) -> ClassificationConfig | GANStyleConfig | GenerativeConfig | AdversarialConfig:

@@ -114,10 +114,15 @@ class LineProgress:
         total = self._progress.started.trials if self._progress.started else done
         value = self._progress.value(trial)
         outcome = "" if value is None else f" at {self._metric()} {number(value)}"
+        counted = self._progress.aims.counted(trial.best_metrics)
+        if counted is not None and len(counted) > 1:
+            outcome = f" at {metrics(counted, self._metric())}"
         return f"{done}/{total}: trial {record.trial} {record.status}{outcome} after {_epochs(trial)} ({record.reason})"
 
     def _pause_of_trial(self, record: Rung) -> str:
         value = "no value" if record.value is None else f"{self._metric()} {number(record.value)}"
+        if record.values is not None:
+            value = metrics(record.values, self._metric())
         return f"trial {record.trial} paused at rung {record.rung}, {value} ({self._progress.count('paused')} paused)"
 
     def _tell_best(self, *, now: bool) -> None:

@@ -18,6 +18,7 @@ from bmtune.config.space_model import Params
 from bmtune.config.space_model import SearchSpace
 from bmtune.config.yaml_text import read_mapping
 from bmtune.errors import ConfigError
+from bmtune.errors import FormatError
 from bmtune.errors import RunFolderError
 from bmtune.records import Notice
 from bmtune.records import Record
@@ -225,6 +226,7 @@ def with_best_of(source: Source, space: SearchSpace, before: TriedFirst) -> Trie
     Raises:
         ConfigError: None of them fits.
         RunFolderError: No trial of that run has been measured.
+        FormatError: Its records contradict each other.
     """
     # Imported here: Optuna takes a second, and a mistyped option should be told at once.
     import optuna
@@ -232,7 +234,13 @@ def with_best_of(source: Source, space: SearchSpace, before: TriedFirst) -> Trie
     from bmtune.search.state import SearchState
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    ranked = SearchState.replay(source.space, source.records).ranked()
+    try:
+        ranked = SearchState.replay(source.space, source.records).ranked()
+    except ValueError as error:
+        raise FormatError(
+            f"records must follow from those before them, but those of {source.name} do not ({error}) ({COMMAND_LINE}: "
+            "--from); `bmtune doctor RUN --repair` mends them"
+        ) from error
     if not ranked:
         raise RunFolderError(
             f"a run to start from must have a trial that ended and was measured, but {source.name} has none "

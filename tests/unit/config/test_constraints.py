@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from bmtune.config.constraints import broken
 from bmtune.config.constraints import parse_constraint
 from bmtune.config.constraints import write_constraint
+from bmtune.config.root import TrialConfig
 from bmtune.config.space_model import ObjectiveConfig
 from bmtune.records import Bound
 
@@ -61,6 +62,23 @@ def test_metrics_and_constraints_may_not_come_twice() -> None:
     found = ObjectiveConfig.model_validate({"metric": "acc", "constraints": ["fid <= 0.1", "fid >= 0.01"]})
     assert found.aims.names == ("acc", "fid")
     assert not found.aims.is_plain
+
+
+def test_what_decides_which_epoch_is_the_best_must_be_measured_at_every_epoch() -> None:
+    def config(every: int) -> TrialConfig:
+        main_phase = {"metrics": {"acc": 1, "loss": 1, "fid": every}, "stop_crit": "acc"}
+        wanted = {"metrics": ["loss"], "constraints": ["fid<=.1"]}
+        raw = {"recipe": "classification", "trainer": {"classification": main_phase}, "best_epoch": wanted}
+        return TrialConfig.model_validate(raw)
+
+    found = config(1)
+    assert TrialConfig.model_validate(found.model_dump(mode="json")) == found
+    assert (found.aims.names, found.best_epoch.constraints if found.best_epoch else ()) == (
+        ("acc", "loss", "fid"),
+        ("fid <= 0.1",),
+    )
+    with pytest.raises(ValidationError, match="at every epoch, but 'fid' of best_epoch is not among .*acc, loss"):
+        config(2)
 
 
 def test_the_nearest_trial_is_told_with_what_it_had() -> None:
