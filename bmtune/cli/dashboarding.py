@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 
+from bmtune.config.constraints import broken
 from bmtune.config.space_model import SearchSpace
 from bmtune.config.yaml_text import dump
 from bmtune.errors import DashboardError
@@ -76,10 +77,15 @@ class RunNote:
         progress = self._progress
         how = _state(progress)
         if not progress.ranked():
-            return f"**No trial has finished an epoch of its main phase yet.**\n\n{how}\n"
+            near = progress.nearest()
+            none = "No trial has finished an epoch of its main phase yet."
+            if near is not None:
+                none = f"Of all trials {broken(progress.aims.bounds, near.trial, near.best_metrics)}."
+            return f"**{none}**\n\n{how}\n"
         best, _ = best_of(progress, self._space, self._folder)
+        which = f"the first of the {len(best.pareto)} in the Pareto set" if best.pareto else "the best so far"
         first = (
-            f"Trial {best.best.trial} is the best so far: {metrics(best.best.metrics, best.objective[0].metric)} at "
+            f"Trial {best.best.trial} is {which}: {metrics(best.best.metrics, best.objective[0].metric)} at "
             f"epoch {best.best.epoch}."
             if best.confirmation is None
             else f"{best.confirmation.verdict}."

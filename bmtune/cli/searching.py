@@ -14,6 +14,7 @@ from bmtune.reports.events import Told
 from bmtune.reports.json_progress import JsonProgress
 from bmtune.reports.lines import LineProgress
 from bmtune.reports.live import LiveProgress
+from bmtune.reports.pareto_text import pareto_lines
 from bmtune.reports.wording import plural
 from bmtune.search.command import search
 from bmtune.search.outcome import SearchOutcome
@@ -46,6 +47,8 @@ def print_resolved(request: SearchRequest, *, as_json: bool = False) -> int:
         return 0
     does = "go on" if resolved.resumes else "be written"
     typer.echo(one_line(f"# {resolved.run_folder} would {does}"))
+    for entry in resolved.first.entries:
+        typer.echo(one_line(f"# tried first, after the base configuration: {entry.source}"))
     typer.echo(dump(resolved.to_mapping()), nl=False)
     return 0
 
@@ -114,6 +117,8 @@ def _print_outcome(outcome: SearchOutcome) -> None:
         typer.echo(outcome.notice, err=True)
     if outcome.best is not None:
         typer.echo(f"# the best configuration, kept in {outcome.run_folder / 'best.yaml'}")
+        for line in pareto_lines(outcome.best):
+            typer.echo(f"# {line}")
         if outcome.best.confirmation is not None:
             typer.echo(f"# {outcome.best.confirmation.verdict}")
         typer.echo(dump(outcome.best.model_dump(mode="json")), nl=False)

@@ -49,6 +49,8 @@ class Started(_Event):
     trainer: str
     dataset: str
     objectives: tuple[Aim, ...]
+    constraints: tuple[str, ...] = ()
+    """As in a search space: `fid <= 0.01`."""
     trials: int
     """Trials that the search may start."""
     max_epochs: int
@@ -115,6 +117,8 @@ class BestFound(_Event):
     metrics: dict[str, float | None]
     """All validation values of that epoch."""
     params: dict[str, JsonValue]
+    pareto: tuple[int, ...] = ()
+    """With several objectives: the trials that no other one beats, of which this is the first."""
 
 
 class Progress(_Event):

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any
 from typing import Self
 
+from bmtune.config.constraints import write_constraint
 from bmtune.confirmation.progress import ConfirmationProgress
 from bmtune.records import Epoch
 from bmtune.records import Notice
@@ -58,7 +59,7 @@ class JsonProgress:
         self._now = now
         self._began = clock()
         self._looked_at = -math.inf
-        self._told_best: tuple[int, float] | None = None
+        self._told_best: tuple[int, float, tuple[int, ...]] | None = None
         self._progress = RunProgress()
         self._lanes: Callable[[], Sequence[tuple[int, int]]] = tuple
 
@@ -130,15 +131,22 @@ class JsonProgress:
         started = self._progress.started
         assert started is not None, "a run begins before it goes on"
         facts = started.model_dump(include={"run", "trainer", "dataset", "trials", "max_epochs", "seed"})
-        aims = (Aim(metric=started.objective.metric, mode=started.objective.mode),)
-        self.say(Started, resumed=resumed, objectives=aims, **facts)
+        aims = self._progress.aims
+        self.say(
+            Started,
+            resumed=resumed,
+            objectives=tuple(Aim(metric=entry.metric, mode=entry.mode) for entry in aims.objectives),
+            constraints=tuple(map(write_constraint, aims.bounds)),
+            **facts,
+        )
 
     def _tell_best(self) -> None:
         ranked = self._progress.ranked()
         value = self._progress.value(ranked[0]) if ranked else None
-        if value is None or (ranked[0].trial, value) == self._told_best:
+        pareto = tuple(trial.trial for trial in self._progress.pareto())
+        if value is None or (ranked[0].trial, value, pareto) == self._told_best:
             return
-        self._told_best = (ranked[0].trial, value)
+        self._told_best = (ranked[0].trial, value, pareto)
         self.say(
             BestFound,
             trial=ranked[0].trial,
@@ -146,6 +154,7 @@ class JsonProgress:
             epoch=ranked[0].best_epoch,
             metrics=ranked[0].best_metrics,
             params=ranked[0].params,
+            pareto=pareto,
         )
 
     def _tell_progress(self) -> None:

@@ -164,8 +164,10 @@ class LiveProgress:
         value = self._progress.value(ranked[0])
         if value is not None:
             self._course.see(self._progress.num_epochs, elapsed, value)
-        text = f"best so far: {describe(ranked[0], self._progress.started.objective.metric)}"
-        if len(self._course.seen) > 1 and self._progress.finished is None:
+        members = len(self._progress.pareto())
+        which = f"best so far, first of the {members} in the Pareto set" if members else "best so far"
+        text = f"{which}: {describe(ranked[0], self._progress.started.objective.metric)}"
+        if len(self._course.seen) > 1 and self._progress.finished is None and not members:
             before, latest = self._course.seen[-2:]
             text += f" (before: {number(before.value)}, {duration(elapsed - latest.seconds)} ago)"
         return Text(text, style="green")

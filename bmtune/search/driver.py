@@ -12,6 +12,7 @@ from functools import partial
 import optuna
 from torch import Tensor
 
+from bmtune.config.constraints import broken
 from bmtune.config.lanes import sharing_hint
 from bmtune.config.root import TrialConfig
 from bmtune.disk_space import Patience
@@ -118,6 +119,12 @@ def run_search(
             f"the tracebacks are in {resolved.run_folder / RECORDS_FILE}"
         )
     if outcome.best is None and not outcome.interrupted:
+        if (nearest := run.state.nearest()) is not None and run.state.aims.bounds:
+            raise SearchStoppedError(
+                "a search must end with a trial that satisfies its constraints, but "
+                f"{broken(run.state.aims.bounds, nearest.run.number, nearest.end.best_metrics)}; "
+                "loosen --constraint in a new search, or go on with more --trials by --resume"
+            )
         raise SearchStoppedError(
             f"a search must end with a trial that could be measured, but of {outcome.counts.total} none was "
             f"({outcome.counts.failed} failed; {stopper.reason or 'all trials ended'}); "

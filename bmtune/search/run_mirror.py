@@ -24,6 +24,7 @@ from bmtune.search.old_run import RECORDS_FILE
 from bmtune.search.old_run import SEARCH_FILE
 from bmtune.search.old_run import look_at
 from bmtune.search.shown_study import ShownStorage
+from bmtune.search.shown_study import directions
 from bmtune.search.shown_study import shown_trial
 from bmtune.search.shown_study import with_files
 from bmtune.search.state import SearchState
@@ -76,12 +77,12 @@ class RunMirror:
         self._folder = folder
         self._tell = tell
         header = self._begin()
-        self.storage = ShownStorage(header.run, self._state.study.directions)
+        self.storage = ShownStorage(header.run, directions(self._state.aims))
         self._study = optuna.load_study(study_name=header.run, storage=self.storage, sampler=RandomSampler())
         with warnings.catch_warnings():
             # Experimental since 2023.
             warnings.simplefilter("ignore", ExperimentalWarning)
-            self._study.set_metric_names([self._state.objective.metric])
+            self._study.set_metric_names([entry.metric for entry in self._state.aims.objectives])
         for name in ("trainer", "dataset", "bmtune", "seed"):
             self._study.set_user_attr(name, getattr(header, name))
         self.refresh()

@@ -19,11 +19,17 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
-from bmtune.search.state import FinishedTrial
+from bmtune.records import Aims
+from bmtune.records import Metrics
 from bmtune.search.state import SearchState
+from bmtune.search.trials import FinishedTrial
 
 ARTIFACT = "artifacts:"
 """How Optuna names the attribute of a trial that tells of a file attached to it."""
+
+
+CONSTRAINTS = "constraints"
+"""How Optuna named the attribute of a trial that tells how far it is beyond its constraints; the dashboard reads it."""
 
 
 class ShownStorage(InMemoryStorage):
@@ -80,11 +86,17 @@ class ShownStorage(InMemoryStorage):
         return self._best
 
 
+def directions(aims: Aims) -> list[StudyDirection]:
+    """The directions of all objectives."""
+    return [StudyDirection.MAXIMIZE if entry.mode == "max" else StudyDirection.MINIMIZE for entry in aims.objectives]
+
+
 def shown_trial(state: SearchState, number: int, times: tuple[float | None, float | None]) -> FrozenTrial:
     """A trial as the dashboard shows it.
 
     Its value is the objective at its best epoch, as everywhere in bmtune, also where halving stopped it. A paused trial
-    is shown running: a dashboard asks no more for one that has ended.
+    is shown running: a dashboard asks no more for one that has ended. With several objectives Optuna knows no pruned
+    trials: each one that ended and was measured is shown as complete.
 
     Args:
         state: The search.
@@ -93,32 +105,49 @@ def shown_trial(state: SearchState, number: int, times: tuple[float | None, floa
     """
     trial = state.in_study(number)
     ended = state.finished.get(number)
+    values = _values(state, number, ended)
+    several = len(state.aims.objectives) > 1
+    is_whole = several and ended is not None and values is not None
     return FrozenTrial(
         number=number,
         trial_id=number,
-        state=trial.state,
+        state=TrialState.COMPLETE if is_whole else trial.state,
         value=None,
-        values=_values(state, trial, ended),
+        values=values,
         datetime_start=_moment(times[0]),
         datetime_complete=_moment(times[1]),
         params=trial.params,
         distributions=trial.distributions,
         user_attrs=_attributes(state, number, ended),
-        system_attrs={},
+        system_attrs=_constraints(state, number, ended),
         intermediate_values=trial.intermediate_values,
     )
 
 
-def _values(state: SearchState, trial: FrozenTrial, ended: FinishedTrial | None) -> Sequence[float] | None:
-    """What a trial came to, or came to so far; Optuna's own account of one that was stopped early is its last value."""
-    if len(state.study.directions) > 1:
-        values: Sequence[float] | None = trial.values
-        return values
+def _metrics(state: SearchState, number: int, ended: FinishedTrial | None) -> Metrics | None:
+    """The values of a trial's best epoch."""
     if ended is None:
-        value = state.value_of(state.running[trial.number - state.num_taken])
-    else:
-        value = None if ended.end.status == "failed" else ended.end.value
-    return None if value is None or math.isnan(value) else [value]
+        return state.running[number].best_metrics
+    return ended.end.best_metrics or ended.run.best_metrics
+
+
+def _values(state: SearchState, number: int, ended: FinishedTrial | None) -> list[float] | None:
+    """What a trial came to, or came to so far; Optuna's own account of one that was stopped early is its last value."""
+    if ended is not None and ended.end.status == "failed":
+        return None
+    found = state.aims.counted(_metrics(state, number, ended))
+    if found is None:
+        return None
+    values = [found[entry.metric] for entry in state.aims.objectives]
+    return None if any(map(math.isnan, values)) else values
+
+
+def _constraints(state: SearchState, number: int, ended: FinishedTrial | None) -> dict[str, Any]:
+    """How far a trial is beyond each of its constraints, as the dashboard reads it: above 0 it is."""
+    found = state.aims.counted(_metrics(state, number, ended))
+    if found is None or not state.aims.bounds:
+        return {}
+    return {CONSTRAINTS: [bound.excess(found[bound.metric]) for bound in state.aims.bounds]}
 
 
 def _moment(seconds: float | None) -> datetime | None:
@@ -133,7 +162,7 @@ def _moment(seconds: float | None) -> datetime | None:
 def _attributes(state: SearchState, number: int, ended: FinishedTrial | None) -> dict[str, Any]:
     """What the table of trials shows beside the hyperparameters."""
     trial = ended.run if ended is not None else state.running[number]
-    metrics = (ended.end.best_metrics if ended is not None else None) or trial.best_metrics or {}
+    metrics = _metrics(state, number, ended) or {}
     told = {name: value for name, value in metrics.items() if "/" not in name or name.startswith("rob/")}
     epoch = {} if trial.best_epoch is None else {"best epoch": trial.best_epoch}
     return {"state": words(state, number), "epochs": trial.budget, **epoch, **told, "seed": trial.seed}
@@ -151,7 +180,7 @@ def words(state: SearchState, number: int) -> str:
 def with_files(trial: FrozenTrial, names: Mapping[str, str]) -> FrozenTrial:
     """The trial with files attached to it: names of files by their ids, which are hexadecimal."""
     metas = {key: ArtifactMeta(key, name, _KINDS[name.rpartition(".")[2]], None) for key, name in names.items()}
-    trial.system_attrs = {ARTIFACT + key: json.dumps(asdict(meta)) for key, meta in metas.items()}
+    trial.system_attrs |= {ARTIFACT + key: json.dumps(asdict(meta)) for key, meta in metas.items()}
     return trial
 
 

@@ -92,7 +92,7 @@ def test_every_option_reaches_the_request(stub: Search, here: Path):
             trials=5,
             max_epochs=7,
             time_budget_s=600.0,
-            metric="acc",
+            metrics=("acc",),
             seed=3,
             name="night",
             storage=Path("elsewhere"),
@@ -106,6 +106,26 @@ def test_every_option_reaches_the_request(stub: Search, here: Path):
             max_concurrent=4,
             report_every_s=0.0,
             confirm="2:4",
+        )
+    ]
+
+
+def test_several_objectives_and_what_is_tried_first_reach_the_request(stub: Search, here: Path):
+    space = Path(__file__).parents[3] / "search_spaces" / "gan.yaml"
+    (here / "outputs" / "dusk").mkdir(parents=True)
+    (here / "outputs" / "dusk" / "search.yaml").write_text(space.read_text())
+    (here / "a.yaml").write_text("born.bond_dim: 8")
+    (here / "b.yaml").write_text("born: {bond_dim: 9}")
+    text = "search gan --metric acc --metric rob --constraint fid<=0.1 --constraint loss<=1 --from dusk --from-top 3"
+    assert main([*text.split(), "--enqueue", "a.yaml", "--enqueue", "b.yaml"]) == 0
+    assert stub.requests == [
+        SearchRequest(
+            trainer="gan",
+            metrics=("acc", "rob"),
+            constraints=("fid<=0.1", "loss<=1"),
+            from_run="dusk",
+            from_top=3,
+            enqueue=(Path("a.yaml"), Path("b.yaml")),
         )
     ]
 

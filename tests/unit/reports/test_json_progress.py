@@ -95,6 +95,7 @@ def test_a_search_begins_with_what_it_is(pipe: Pipe):
             "trainer": "gan",
             "dataset": "moons",
             "objectives": [{"metric": "fid", "mode": "min"}],
+            "constraints": [],
             "trials": 4,
             "max_epochs": 9,
             "seed": 3,

@@ -19,6 +19,8 @@ from bmtune.config.yaml_text import parse
 from bmtune.errors import DashboardError
 from bmtune.errors import FormatError
 from bmtune.errors import RunFolderError
+from bmtune.records import Bound
+from bmtune.records import Objective
 from bmtune.records import Record
 from bmtune.records import read_records
 from bmtune.records import rewrite
@@ -232,7 +234,7 @@ def test_a_picture_that_comes_after_the_last_record_of_its_trial_is_attached(wri
         (lambda folder: (folder / "records.jsonl").write_bytes(b""), RunFolderError, "has no whole line yet; wait"),
         (
             lambda folder: (folder / "records.jsonl").write_bytes(
-                (folder / "records.jsonl").read_bytes().replace(b'"version":3', b'"version":9')
+                (folder / "records.jsonl").read_bytes().replace(b'"version":4', b'"version":9')
             ),
             FormatError,
             "has bmtune.records version 9; read it with the version of bmtune that wrote it",
@@ -344,3 +346,29 @@ def test_a_port_that_is_taken_is_refused_and_one_that_was_given_back_is_not(writ
     with dashboard(folder, Counting, port) as served:
         assert f":{port}/" in served.url
     assert os.listdir(folder)
+
+
+SEVERAL = ("objective: {metric: loss}", "objective: {metric: [loss, acc], constraints: [loss <= 0.6]}")
+"""How the space of these tests becomes one with two objectives and a constraint."""
+
+
+def test_several_objectives_are_all_shown_and_what_breaks_a_constraint_is_marked(write_run: Write, told: Tell):
+    header = {"others": (Objective(metric="acc", mode="max"),), "bounds": (Bound.model_validate(LOSS),)}
+    trials = told((0.5, 0.4)), told((0.3,), "pruned"), told((0.9,)), told((), "failed"), told((0.2,), None)
+    found = mirror(write_run(*trials, replaced=[SEVERAL], ended=False, **header))
+    (study,) = found.storage.get_all_studies()
+    assert [direction.name for direction in study.directions] == ["MINIMIZE", "MAXIMIZE"]
+    assert study.system_attrs["study:metric_names"] == ["loss", "acc"]
+    trials = shown(found)
+    assert [trial.state.name for trial in trials] == ["COMPLETE", "COMPLETE", "COMPLETE", "FAIL", "RUNNING"]
+    assert [trial.values for trial in trials] == [
+        [0.4, pytest.approx(0.6)],
+        [0.3, pytest.approx(0.7)],
+        [0.9, pytest.approx(0.1)],
+        None,
+        [0.2, pytest.approx(0.8)],
+    ]
+    assert [all(beyond <= 0 for beyond in trial.constraints.values()) for trial in trials[:3]] == [True, True, False]
+
+
+LOSS = {"metric": "loss", "relation": "<=", "limit": 0.6}
