@@ -53,8 +53,10 @@ def commands(page: Path) -> list[str]:
 
 
 def split(line: str) -> tuple[str, list[str]]:
-    """The command's words and the arguments after them."""
+    """The command's words and the arguments after them, without what the shell takes for itself."""
     _, *words = shlex.split(line, comments=True)
+    end = next((place for place, word in enumerate(words) if re.fullmatch(r"\d?>{1,2}|\||&&?|;", word)), len(words))
+    words = words[:end]
     known = leaves()
     count = next((count for count in (2, 1) if " ".join(words[:count]) in known), 0)
     assert count, f"{line}: there is no such command"
@@ -76,6 +78,7 @@ def test_pages_show_commands():
 def test_a_command_that_is_none_would_be_found():
     with pytest.raises(AssertionError, match="there is no such command"):
         split("bmtune serach gan")
+    assert split("bmtune best night --json | jq .best > best.json") == ("best", ["night", "--json"])
     name, arguments = split("bmtune search gan --trails 3  # a comment")
     assert arguments == ["gan", "--trails", "3"]
     with pytest.raises(Exception, match="No such option"):
