@@ -53,7 +53,10 @@ def test_the_note_of_a_run_is_the_file_that_best_prints(
 def test_a_confirmed_run_begins_with_its_verdict(write_run: Write, told: Tell, monkeypatch: pytest.MonkeyPatch):
     folder = write_run(told((0.5, 0.4)))
     confirmed = SimpleNamespace(
-        best=None, pareto=(), confirmation=SimpleNamespace(verdict="trial 0 confirmed"), model_dump=lambda mode: {"a": 1}
+        best=None,
+        pareto=(),
+        confirmation=SimpleNamespace(verdict="trial 0 confirmed"),
+        model_dump=lambda mode: {"a": 1},
     )
     monkeypatch.setattr(dashboarding, "best_of", lambda *asked: (confirmed, ()))
     assert text_of(folder).startswith("**trial 0 confirmed.** `bmtune train` takes this as a file:\n\n```yaml\na: 1\n")

@@ -6,6 +6,7 @@ from pydantic import TypeAdapter
 
 from bmtune.confirmation.progress import ConfirmationProgress
 from bmtune.confirmation.records import TrainingEnded
+from bmtune.records import Bound
 from bmtune.records import Epoch
 from bmtune.records import Notice
 from bmtune.records import Objective
@@ -171,3 +172,23 @@ def test_notices_and_trainings_of_a_confirmation_are_told(pipe: Pipe):
         {"event": "notice", "text": "a host was lost"},
         {"event": "confirming", "done": 1, "total": 20, "trial": 3, "seed": 815, "value": 0.1},
     ]
+
+
+def test_several_objectives_and_constraints_are_told():
+    pipe = Pipe()
+    bound = Bound(metric="fid", relation="<=", limit=0.5)
+    aims = {"others": (Objective(metric="acc", mode="max"),), "bounds": (bound,)}
+    pipe.listener.on_record(STARTED.model_copy(update=aims))
+    (event,) = pipe.events()
+    assert event["objectives"] == [{"metric": "fid", "mode": "min"}, {"metric": "acc", "mode": "max"}]
+    assert event["constraints"] == ["fid <= 0.5"]
+    for trial in range(2):
+        pipe.listener.on_record(TrialStarted(trial=trial, params={}, seed=0, time=0.0))
+        metrics = {"fid": 0.1 * (trial + 1), "acc": 0.4 + 0.1 * trial}
+        found = {"best_epoch": 1, "best_metrics": metrics}
+        pipe.listener.on_record(
+            Epoch(trial=trial, phase="gan", epoch=1, budget=1, metrics=metrics, seconds=0.1, eligible=True, **found)
+        )
+        pipe.listener.on_record(TrialFinished(trial=trial, status="completed", reason="so", time=1.0, **found))
+    pipe.listener.on_record(RunFinished(reason="all trials ended", best=0, time=3.0))
+    assert [event["pareto"] for event in pipe.named("best")] == [[0], [0, 1]]
