@@ -54,7 +54,7 @@ def problem_of():
                 },
             },
             "evaluation": {"num_samples": 60, "num_bins": 20},
-            "best_epoch": best_epoch,
+            "best_epoch": best_epoch or {},
         }
         resolved = TrialConfig.model_validate(config)
         return training.make_problem(resolved, load(dataset, resolved.born.embedding))

@@ -97,7 +97,9 @@ def test_what_no_epoch_beats_survives_so_that_a_resumed_trial_chooses_the_same_e
     # What is learned of the classes is lost of the rows' density.
     metrics = {"acc": 1, "loss": 1, "genloss": 1}
     fields = {"max_epoch": 8, "metrics": metrics, "stop_crit": "acc", "patience": 8}
-    problem = problem_of("classification", pre=fields, best_epoch={"metrics": ["genloss"], "constraints": ["loss<=9"]})
+    problem = problem_of(
+        "classification", pre=fields, best_epoch={"objectives": ["genloss"], "constraints": ["loss<=9"]}
+    )
     state = training.start(problem)
     fronts = []
     while not state.status.ended:
