@@ -141,8 +141,6 @@ def _put(raw: dict[str, Any], place: Place, value: Any) -> None:
     *parents, leaf = place.path.split(".")
     section = raw
     for part in parents:
-        # A section that may be absent is None then.
-        section[part] = {} if section[part] is None else section[part]
         section = section[part]
     if place.is_tag and section.get(leaf) != value:
         section.clear()

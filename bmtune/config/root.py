@@ -43,7 +43,7 @@ class BestEpochConfig(Config):
     Then it is the latest one that no epoch before it equals or beats: see `bmtune.records.pareto`.
     """
 
-    metrics: tuple[MetricName, ...] = ()
+    objectives: tuple[MetricName, ...] = ()
     """Objectives besides stop_crit, the first one."""
     constraints: tuple[ConstraintText, ...] = ()
     """What an epoch should satisfy, such as fid <= 0.01."""
@@ -83,13 +83,13 @@ class TrialConfig(Config):
     """The trainers."""
     evaluation: EvaluationConfig = EvaluationConfig()
     """How metrics are measured."""
-    best_epoch: BestEpochConfig | None = None
-    """What else decides which epoch is the best; None: stop_crit alone does. A search sets it."""
+    best_epoch: BestEpochConfig = BestEpochConfig()
+    """What decides, besides stop_crit, which epoch is the best; a search sets it."""
 
     @model_validator(mode="after")
     def _what_decides_is_measured(self) -> "TrialConfig":
         always = [name for name, every in self.main_metrics if every == 1]
-        for name in self.aims.names if self.best_epoch is not None else ():
+        for name in () if self.aims.is_plain else self.aims.names:
             if name not in always:
                 raise ValueError(
                     f"what decides which epoch is the best must be measured at every epoch, but {name!r} of best_epoch "
@@ -108,8 +108,8 @@ class TrialConfig(Config):
     @property
     def aims(self) -> Aims:
         """What epochs of the main phase are compared by."""
-        more = self.best_epoch or BestEpochConfig()
-        return aims_of((self.main_trainer.stop_crit, *more.metrics), more.constraints)
+        more = self.best_epoch
+        return aims_of((self.main_trainer.stop_crit, *more.objectives), more.constraints)
 
     @property
     def pretrains(self) -> bool:

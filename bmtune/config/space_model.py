@@ -236,5 +236,5 @@ def main_settings(base: TrialConfig, trainer: str, goal: ObjectiveConfig, max_ep
     base = with_values(
         base, {f"{main}.max_epoch": max_epochs, f"{main}.metrics": metrics, f"{main}.stop_crit": goal.metric[0]}
     )
-    more = BestEpochConfig(metrics=goal.metric[1:], constraints=goal.constraints)
-    return base.model_copy(update={"best_epoch": None if goal.aims.is_plain else more})
+    more = BestEpochConfig(objectives=goal.metric[1:], constraints=goal.constraints)
+    return base.model_copy(update={"best_epoch": more})

@@ -76,7 +76,7 @@ def summarize(run: Path, num_top: int = 1, trial: int | None = None) -> Summary:
         near = progress.nearest()
         if near is not None:
             raise RunFolderError(
-                f"a run must have a trial that satisfies its constraints, but of {run} "
+                f"a run must have a trial that satisfies its constraints, but in {run} "
                 f"{broken(progress.aims.bounds, near.trial, near.best_metrics)}; wait, or search on with more trials"
             )
         raise RunFolderError(

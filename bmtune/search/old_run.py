@@ -136,7 +136,7 @@ def _derived(space: SearchSpace) -> set[str]:
     """Where the base follows the objective and the budget: told once is enough."""
     main = f"base.{MAIN_PHASE[space.trainer]}"
     of_main = {f"{main}.{name}" for name in ("max_epoch", "stop_crit", "metrics")}
-    return of_main | {"version", "base.best_epoch", "base.best_epoch.metrics", "base.best_epoch.constraints"}
+    return of_main | {"version", "base.best_epoch.objectives", "base.best_epoch.constraints"}
 
 
 def _flat(value: JsonValue, before: str = "") -> Iterator[tuple[str, JsonValue]]:

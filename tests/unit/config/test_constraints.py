@@ -67,13 +67,13 @@ def test_metrics_and_constraints_may_not_come_twice() -> None:
 def test_what_decides_which_epoch_is_the_best_must_be_measured_at_every_epoch() -> None:
     def config(every: int) -> TrialConfig:
         main_phase = {"metrics": {"acc": 1, "loss": 1, "fid": every}, "stop_crit": "acc"}
-        wanted = {"metrics": ["loss"], "constraints": ["fid<=.1"]}
+        wanted = {"objectives": ["loss"], "constraints": ["fid<=.1"]}
         raw = {"recipe": "classification", "trainer": {"classification": main_phase}, "best_epoch": wanted}
         return TrialConfig.model_validate(raw)
 
     found = config(1)
     assert TrialConfig.model_validate(found.model_dump(mode="json")) == found
-    assert (found.aims.names, found.best_epoch.constraints if found.best_epoch else ()) == (
+    assert (found.aims.names, found.best_epoch.constraints) == (
         ("acc", "loss", "fid"),
         ("fid <= 0.1",),
     )

@@ -358,7 +358,7 @@ def test_options_replace_what_the_space_says(make_space: MakeSpace, tmp_path: Pa
         ({"constraints": ("fid < 0.1",)}, "must be a metric, <= or >=, and a number, but got 'fid < 0.1'"),
         ({"constraints": ("fdi <= 0.1",)}, "a metric must be one of acc"),
         ({"metrics": ("acc", "rob"), "confirm": "3:5"}, "a confirmation compares one number"),
-        ({"overrides": (("best_epoch.metrics", "[acc]"),)}, "set objective.metric and objective.constraints"),
+        ({"overrides": (("best_epoch.objectives", "[acc]"),)}, "set objective.metric and objective.constraints"),
     ],
 )
 def test_what_is_wrong_with_objectives_is_told_in_one_sentence(
