@@ -42,6 +42,10 @@ class RunFolderError(BmtuneError):
     """A run folder is missing, incomplete or already in use."""
 
 
+class DashboardError(BmtuneError):
+    """A dashboard cannot be shown: its package is missing, or its port is taken."""
+
+
 class SearchStoppedError(BmtuneError):
     """A search stopped itself because going on could not help."""
 

@@ -13,6 +13,7 @@ from bmtune import __version__
 from bmtune.cli.best import best
 from bmtune.cli.compare import compare
 from bmtune.cli.confirm import confirm
+from bmtune.cli.dashboard import dashboard
 from bmtune.cli.data import data
 from bmtune.cli.doctor import doctor
 from bmtune.cli.evaluate import evaluate
@@ -58,6 +59,7 @@ app.command()(confirm)
 app.command()(report)
 app.command()(export)
 app.command()(compare)
+app.command()(dashboard)
 app.command()(doctor)
 app.command()(train)
 app.command()(evaluate)

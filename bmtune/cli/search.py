@@ -71,9 +71,23 @@ def search(
             show_default="no limit",
         ),
     ] = None,
-    metric: Annotated[
-        str | None,
-        typer.Option("--metric", metavar="NAME", help=f"What to optimise: {_METRICS}.", show_default=_SPACES),
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--metric",
+            metavar="NAME",
+            help=f"What to optimise: {_METRICS}. Several may be given: then the Pareto set is searched.",
+            show_default=_SPACES,
+        ),
+    ] = None,
+    constraints: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--constraint",
+            metavar="TEXT",
+            help="What a trial must satisfy to win, like 'fid <= 0.01'; may be repeated.",
+            show_default=_SPACES,
+        ),
     ] = None,
     seed: Annotated[
         int | None,
@@ -115,11 +129,38 @@ def search(
             help="Where options forbid to resume, start a new run that learns from the old one's finished trials.",
         ),
     ] = False,
+    from_run: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="RUN",
+            help="Try the best configurations of another run first, and let proposals learn from its trials.",
+            show_default="none",
+        ),
+    ] = None,
+    from_top: Annotated[
+        int | None,
+        typer.Option(
+            "--from-top", metavar="K", help="So many configurations of that run are tried first.", show_default="5"
+        ),
+    ] = None,
+    enqueue: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--enqueue",
+            metavar="FILE",
+            help="Try this configuration first: a best.yaml, or values as in base; may be repeated.",
+        ),
+    ] = None,
     assignments: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="PATH=VALUE", help="Fix a value, by dotted path; may be repeated."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved search and write nothing.")] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Write one JSON object a line for each event, and nothing else, for programs."),
+    ] = False,
     scheduler: Annotated[
         Literal["asha", "none"] | None,
         typer.Option("--scheduler", help="Halving stops weak trials, or nothing does.", show_default=_SPACES),
@@ -218,7 +259,8 @@ def search(
         trials=trials,
         max_epochs=max_epochs,
         time_budget_s=None if time_budget is None else parse_duration(time_budget, "--time-budget"),
-        metric=metric,
+        metrics=tuple(metrics or ()),
+        constraints=tuple(constraints or ()),
         seed=seed,
         name=name,
         storage=storage,
@@ -239,5 +281,8 @@ def search(
         confirm=confirm,
         resume=resume,
         force=force,
+        from_run=from_run,
+        from_top=from_top,
+        enqueue=tuple(enqueue or ()),
     )
-    return print_resolved(request) if dry_run else run(request)
+    return print_resolved(request, as_json=as_json) if dry_run else run(request, as_json=as_json)

@@ -2,13 +2,18 @@
 
 from pathlib import Path
 from typing import Annotated
+from typing import Any
 from typing import Literal
 
 from pydantic import AfterValidator
 from pydantic import BaseModel
 from pydantic import ConfigDict
+from pydantic import JsonValue
+from pydantic import SerializerFunctionWrapHandler
 from pydantic import ValidationError
+from pydantic import model_serializer
 
+from bmtune.config.constraints import ConstraintText
 from bmtune.config.metrics import Direction
 from bmtune.config.mistakes import clean
 from bmtune.config.root import TrialConfig
@@ -18,9 +23,13 @@ from bmtune.errors import FormatError
 from bmtune.records import inner_path
 
 FORMAT = "bmtune.best"
-VERSION = 2
-READABLE = (1, 2)
-"""Versions that this release reads: the first knew no confirmation."""
+VERSION = 3
+READABLE = (1, 2, 3)
+"""Versions that this release reads: the first knew no confirmation, the second no several objectives."""
+
+
+MOST_PARETO = 200
+"""Entries of a Pareto set that the file has; more would make it larger than a file may be that is read."""
 
 
 class _Part(BaseModel):
@@ -40,13 +49,27 @@ class BestEntry(_Part):
 
     trial: int
     value: float
-    """The objective on validation rows, at the best epoch."""
+    """The objective on validation rows, at the best epoch; the first of several."""
     epoch: int
     """The best epoch of the main phase."""
     metrics: dict[str, float]
     """Validation metrics of that epoch, and `test/...` ones measured once at the end."""
     config: TrialConfig
     """The configuration of the trial."""
+    checkpoint: Annotated[str, AfterValidator(inner_path)]
+    """The trained network, relative to the folder of the run."""
+
+
+class ParetoEntry(_Part):
+    """A trial that no other one beats; `bmtune best RUN --trial N` has its configuration."""
+
+    trial: int
+    epoch: int
+    """The best epoch of the main phase."""
+    metrics: dict[str, float]
+    """Validation metrics of that epoch, and `test/...` ones where they were measured at the end."""
+    params: dict[str, JsonValue]
+    """The searched values, by dotted path."""
     checkpoint: Annotated[str, AfterValidator(inner_path)]
     """The trained network, relative to the folder of the run."""
 
@@ -122,15 +145,29 @@ class BestFile(_Part):
     """The file's content; its JSON form without format and version is what `bmtune best --json` prints."""
 
     format: Literal["bmtune.best"] = "bmtune.best"
-    version: Literal[1, 2] = 2
+    version: Literal[1, 2, 3] = 3
     run: str
     trainer: str
     dataset: str
     objective: tuple[ObjectiveEntry, ...]
+    constraints: tuple[ConstraintText, ...] = ()
     best: BestEntry
+    """The winner; with several objectives the first of the Pareto set."""
     trials: TrialCounts
     confirmation: ConfirmationEntry | None = None
     """None: nothing was confirmed."""
+    pareto: tuple[ParetoEntry, ...] = ()
+    """With several objectives: the trials that no other one beats, at most `MOST_PARETO`; in any beginning of their
+    order they are spread over the whole set."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """With one objective and no constraint the file says nothing of either."""
+        found: dict[str, Any] = handler(self)
+        for name in ("constraints", "pareto"):
+            if not found[name]:
+                del found[name]
+        return found
 
 
 def write_best(path: Path, best: BestFile) -> None:

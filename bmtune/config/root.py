@@ -7,17 +7,22 @@ from typing import get_args
 
 from pydantic import AfterValidator
 from pydantic import Field
+from pydantic import model_validator
 
 from bmtune.config.adversarial import AdversarialConfig
 from bmtune.config.adversarial import AttackConfig
+from bmtune.config.aims import aims_of
 from bmtune.config.base import Config
 from bmtune.config.born import BornConfig
+from bmtune.config.constraints import ConstraintText
 from bmtune.config.data import DataConfig
 from bmtune.config.generative import GenerativeConfig
+from bmtune.config.metrics import MetricName
 from bmtune.config.metrics import MetricSchedule
 from bmtune.config.trainers import TrainersConfig
 from bmtune.config.training import ClassificationConfig
 from bmtune.config.training import GANStyleConfig
+from bmtune.records import Aims
 from bmtune.records import inner_path
 
 RecipeName = Literal["classification", "gan", "generative", "adversarial"]
@@ -30,6 +35,18 @@ MAIN_TRAINER: Mapping[str, str] = {
     "adversarial": "adversarial",
 }
 """The field of `trainer` that configures the phase which a recipe is about."""
+
+
+class BestEpochConfig(Config):
+    """Which epoch of the main phase is the best one where stop_crit alone does not say it.
+
+    Then it is the latest one that no epoch before it equals or beats: see `bmtune.records.pareto`.
+    """
+
+    objectives: tuple[MetricName, ...] = ()
+    """Objectives besides stop_crit, the first one."""
+    constraints: tuple[ConstraintText, ...] = ()
+    """What an epoch should satisfy, such as fid <= 0.01."""
 
 
 class EvaluationConfig(Config):
@@ -66,6 +83,19 @@ class TrialConfig(Config):
     """The trainers."""
     evaluation: EvaluationConfig = EvaluationConfig()
     """How metrics are measured."""
+    best_epoch: BestEpochConfig = BestEpochConfig()
+    """What decides, besides stop_crit, which epoch is the best; a search sets it."""
+
+    @model_validator(mode="after")
+    def _what_decides_is_measured(self) -> "TrialConfig":
+        always = [name for name, every in self.main_metrics if every == 1]
+        for name in () if self.aims.is_plain else self.aims.names:
+            if name not in always:
+                raise ValueError(
+                    f"what decides which epoch is the best must be measured at every epoch, but {name!r} of best_epoch "
+                    f"is not among the metrics that are ({', '.join(always)}); add it to metrics"
+                )
+        return self
 
     @property
     def main_trainer(self) -> ClassificationConfig | GANStyleConfig | GenerativeConfig | AdversarialConfig:
@@ -74,6 +104,12 @@ class TrialConfig(Config):
             self.trainer, MAIN_TRAINER[self.recipe]
         )
         return main
+
+    @property
+    def aims(self) -> Aims:
+        """What epochs of the main phase are compared by."""
+        more = self.best_epoch
+        return aims_of((self.main_trainer.stop_crit, *more.objectives), more.constraints)
 
     @property
     def pretrains(self) -> bool:

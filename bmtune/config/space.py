@@ -13,7 +13,6 @@ from bmtune.config.dimensions import CategoricalDimension
 from bmtune.config.dimensions import Dimension
 from bmtune.config.dimensions import FloatDimension
 from bmtune.config.dimensions import IntDimension
-from bmtune.config.metrics import known_metric
 from bmtune.config.mistakes import clean
 from bmtune.config.mistakes import did_you_mean
 from bmtune.config.paths import validate
@@ -21,6 +20,7 @@ from bmtune.config.root import RECIPES
 from bmtune.config.root import RecipeName
 from bmtune.config.root import TrialConfig
 from bmtune.config.space_model import FORMAT
+from bmtune.config.space_model import READABLE
 from bmtune.config.space_model import VERSION
 from bmtune.config.space_model import Budget
 from bmtune.config.space_model import ObjectiveConfig
@@ -42,7 +42,7 @@ class _SpaceFile(Config):
     """The top level of the file; `base` and `parameters` are validated on their own."""
 
     format: Literal["bmtune.search"] = "bmtune.search"
-    version: Literal[1] = 1
+    version: Literal[1, 2] = 2
     trainer: RecipeName
     objective: ObjectiveConfig
     budget: Budget = Budget()
@@ -86,19 +86,19 @@ def load_space(path: Path) -> SearchSpace:
         file = _SpaceFile.model_validate(raw)
     except ValidationError as error:
         raise clean(error, _SpaceFile, source) from error
-    metric = known_metric(file.objective.metric)
-    base = main_settings(_base(file, source), file.trainer, metric, file.budget.max_epochs)
+    base = main_settings(_base(file, source), file.trainer, file.objective, file.budget.max_epochs)
     if not file.parameters:
         raise ConfigError(f"a search must have parameters, but got none ({source}: parameters); add one")
     parameters = tuple((key, _dimension(key, entry, source)) for key, entry in file.parameters.items())
-    space = SearchSpace(file.trainer, metric, file.budget, base, parameters, file.run, source)
+    space = SearchSpace(file.trainer, file.objective, file.budget, base, parameters, file.run, source)
     return checked(space)
 
 
 def _check_version(raw: dict[str, Any], source: str) -> None:
-    if (raw.get("format", FORMAT), raw.get("version", VERSION)) != (FORMAT, VERSION):
+    if raw.get("format", FORMAT) != FORMAT or raw.get("version", VERSION) not in READABLE:
         raise ConfigError(
-            f"a search space must have the format {FORMAT} version {VERSION}, but got {raw.get('format')} "
+            f"a search space must have the format {FORMAT} version {' or '.join(map(str, READABLE))}, but got "
+            f"{raw.get('format')} "
             f"version {raw.get('version')} ({source}: format); give the file of a search"
         )
 

@@ -3,25 +3,36 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 from typing import Any
 from typing import Literal
 
+from pydantic import BeforeValidator
 from pydantic import Field
 from pydantic import JsonValue
 from pydantic import field_validator
 from pydantic import model_validator
 
+from bmtune.config.aims import aims_of
 from bmtune.config.base import Config
+from bmtune.config.constraints import check_different
+from bmtune.config.constraints import parse_constraint
+from bmtune.config.constraints import write_constraint
 from bmtune.config.dimensions import Dimension
 from bmtune.config.metrics import Metric
 from bmtune.config.metrics import MetricName
+from bmtune.config.metrics import known_metric
 from bmtune.config.paths import get
 from bmtune.config.paths import with_values
 from bmtune.config.root import MAIN_TRAINER
+from bmtune.config.root import BestEpochConfig
 from bmtune.config.root import TrialConfig
+from bmtune.records import Aims
 
 FORMAT = "bmtune.search"
-VERSION = 1
+VERSION = 2
+READABLE = (1, 2)
+"""Versions that this release reads: the first knew one objective and no constraint, and such spaces are written so."""
 
 MAIN_PHASE = {recipe: f"trainer.{field}" for recipe, field in MAIN_TRAINER.items()}
 """Where the settings lie of the phase that a recipe is about."""
@@ -30,10 +41,42 @@ Params = dict[str, JsonValue]
 """Proposed values by dotted path."""
 
 
+def _one_or_more(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
 class ObjectiveConfig(Config):
     """What the search makes as good as it can; the direction belongs to the metric."""
 
-    metric: MetricName
+    metric: Annotated[tuple[MetricName, ...], BeforeValidator(_one_or_more), Field(min_length=1)]
+    """The metric, or several."""
+    constraints: tuple[str, ...] = ()
+    """What a trial must satisfy to win, such as fid <= 0.01."""
+
+    @field_validator("metric")
+    @classmethod
+    def _none_comes_twice(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if value.count(name) > 1:
+                raise ValueError(f"objectives must differ from each other, but got {name!r} twice; leave one away")
+        return value
+
+    @field_validator("constraints")
+    @classmethod
+    def _constraints_are_known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        found = tuple(write_constraint(parse_constraint(text)) for text in value)
+        check_different(found)
+        return found
+
+    @property
+    def aims(self) -> Aims:
+        """The same with directions and limits."""
+        return aims_of(self.metric, self.constraints)
+
+    def to_mapping(self) -> dict[str, JsonValue]:
+        """What a search space holds of it."""
+        found: dict[str, JsonValue] = {"metric": self.metric[0] if len(self.metric) == 1 else list(self.metric)}
+        return {**found, "constraints": list(self.constraints)} if self.constraints else found
 
 
 class Budget(Config):
@@ -122,7 +165,7 @@ class SearchSpace:
 
     Attributes:
         trainer: The recipe.
-        objective: The metric.
+        goal: The metrics that are to become good, and the constraints.
         budget: Trials and epochs.
         base: The configuration of trial 0, and of everything that is not searched.
         parameters: Searched dimensions by path; one that others depend on comes before them.
@@ -131,12 +174,22 @@ class SearchSpace:
     """
 
     trainer: str
-    objective: Metric
+    goal: ObjectiveConfig
     budget: Budget
     base: TrialConfig
     parameters: tuple[tuple[str, Dimension], ...]
     run: RunSettings
     source: str
+
+    @property
+    def objective(self) -> Metric:
+        """The metric, or the first of several."""
+        return known_metric(self.goal.metric[0])
+
+    @property
+    def aims(self) -> Aims:
+        """The objectives and the constraints."""
+        return self.goal.aims
 
     def base_params(self) -> Params:
         """The searched values that the base configuration has."""
@@ -154,9 +207,9 @@ class SearchSpace:
         """The file that `load_space` reads back as an equal space."""
         return {
             "format": FORMAT,
-            "version": VERSION,
+            "version": 1 if self.aims.is_plain else VERSION,
             "trainer": self.trainer,
-            "objective": {"metric": self.objective.name},
+            "objective": self.goal.to_mapping(),
             "budget": self.budget.model_dump(mode="json"),
             "run": self.run.model_dump(mode="json"),
             "base": self.base.model_dump(mode="json"),
@@ -176,10 +229,12 @@ def is_active(dimension: Dimension, params: Mapping[str, Any]) -> bool:
     return all(path in params and params[path] in wanted for path, wanted in dimension.when)
 
 
-def main_settings(base: TrialConfig, trainer: str, metric: Metric, max_epochs: int) -> TrialConfig:
-    """`base` with the main phase measuring and watching the objective, over the whole budget."""
+def main_settings(base: TrialConfig, trainer: str, goal: ObjectiveConfig, max_epochs: int) -> TrialConfig:
+    """`base` with the main phase measuring all that counts and watching the objectives, over the whole budget."""
     main = MAIN_PHASE[trainer]
-    metrics = {**dict(base.main_metrics), metric.name: 1}
-    return with_values(
-        base, {f"{main}.max_epoch": max_epochs, f"{main}.metrics": metrics, f"{main}.stop_crit": metric.name}
+    metrics = {**dict(base.main_metrics), **dict.fromkeys(goal.aims.names, 1)}
+    base = with_values(
+        base, {f"{main}.max_epoch": max_epochs, f"{main}.metrics": metrics, f"{main}.stop_crit": goal.metric[0]}
     )
+    more = BestEpochConfig(objectives=goal.metric[1:], constraints=goal.constraints)
+    return base.model_copy(update={"best_epoch": more})

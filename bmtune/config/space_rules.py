@@ -49,6 +49,8 @@ def _refuse_reserved(path: str, space: SearchSpace) -> None:
         f"{main}.stop_crit": "set objective.metric",
         f"{main}.metrics": "set it in base",
     }
+    if path.startswith("best_epoch"):
+        instead[path] = "set objective.metric and objective.constraints"
     if path.startswith("data."):
         instead[path] = "values on different data cannot be compared; set it in base"
     if path in instead:

@@ -22,9 +22,11 @@ from bmtune.records.file import to_line
 from bmtune.records.kinds import FORMAT
 from bmtune.records.kinds import READABLE
 from bmtune.records.kinds import VERSION
+from bmtune.records.kinds import Bound
 from bmtune.records.kinds import Change
 from bmtune.records.kinds import CheckpointWritten
 from bmtune.records.kinds import Epoch
+from bmtune.records.kinds import LaneWatcher
 from bmtune.records.kinds import Listener
 from bmtune.records.kinds import Metrics
 from bmtune.records.kinds import Notice
@@ -37,6 +39,7 @@ from bmtune.records.kinds import RunListener
 from bmtune.records.kinds import RunResumed
 from bmtune.records.kinds import RunStarted
 from bmtune.records.kinds import Status
+from bmtune.records.kinds import TrialEnqueued
 from bmtune.records.kinds import TrialFinished
 from bmtune.records.kinds import TrialPromoted
 from bmtune.records.kinds import TrialRecord
@@ -44,21 +47,34 @@ from bmtune.records.kinds import TrialStarted
 from bmtune.records.kinds import TrialTaken
 from bmtune.records.kinds import inner_path
 from bmtune.records.kinds import merit
+from bmtune.records.pareto import Aims
+from bmtune.records.pareto import Point
+from bmtune.records.pareto import Standing
+from bmtune.records.pareto import aims_in
+from bmtune.records.pareto import beats
+from bmtune.records.pareto import nearest
+from bmtune.records.pareto import pareto_set
+from bmtune.records.pareto import places_among
+from bmtune.records.pareto import ranked
 
 __all__ = [
     "FORMAT",
     "READABLE",
     "VERSION",
+    "Aims",
+    "Bound",
     "Change",
     "CheckpointWritten",
     "Damage",
     "Epoch",
     "Glance",
+    "LaneWatcher",
     "LinesRead",
     "Listener",
     "Metrics",
     "Notice",
     "Objective",
+    "Point",
     "PretrainingShared",
     "Record",
     "RecordWriter",
@@ -68,12 +84,16 @@ __all__ = [
     "RunResumed",
     "RunStarted",
     "Rung",
+    "Standing",
     "Status",
+    "TrialEnqueued",
     "TrialFinished",
     "TrialPromoted",
     "TrialRecord",
     "TrialStarted",
     "TrialTaken",
+    "aims_in",
+    "beats",
     "body_of",
     "cut",
     "damaged",
@@ -81,6 +101,10 @@ __all__ = [
     "glance",
     "inner_path",
     "merit",
+    "nearest",
+    "pareto_set",
+    "places_among",
+    "ranked",
     "read_lines",
     "read_records",
     "rewrite",

@@ -1,6 +1,7 @@
 """The kinds of records, and what follows from them alone."""
 
 import math
+from collections.abc import Callable
 from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Annotated
@@ -14,10 +15,11 @@ from pydantic import Field
 from pydantic import JsonValue
 
 FORMAT = "bmtune.records"
-VERSION = 3
-READABLE = (1, 2, 3)
+VERSION = 4
+READABLE = (1, 2, 3, 4)
 """Versions that this release reads: the first knew no notices, no shared pre-training and no trial that pauses, the
-second no run that was resumed and none that learns from another one."""
+second no run that was resumed and none that learns from another one, the third neither configurations that
+are tried first nor several objectives or constraints."""
 
 Metrics = dict[str, float]
 """Measured values by metric name."""
@@ -50,18 +52,36 @@ class Objective(_Line):
         return candidate > incumbent if self.mode == "max" else candidate < incumbent
 
 
+class Bound(_Line):
+    """A constraint: what a metric must not be above, or below."""
+
+    metric: str
+    relation: Literal["<=", ">="]
+    limit: float
+
+    def excess(self, value: float) -> float:
+        """How far a value breaks it, as a fraction of the limit where that is not 0; 0 where it holds."""
+        beyond = value - self.limit if self.relation == "<=" else self.limit - value
+        return max(0.0, beyond) / (abs(self.limit) or 1.0)
+
+
 class RunStarted(_Line):
     """The first line of a records file."""
 
     kind: Literal["run_started"] = "run_started"
     format: Literal["bmtune.records"] = "bmtune.records"
-    version: Literal[1, 2, 3] = 3
+    version: Literal[1, 2, 3, 4] = 4
     run: str
     trainer: str
     dataset: str
     data_hash: str
     """Hash of the data set's content, so that a run is never mixed with another data set's."""
     objective: Objective
+    """The objective, or the first of several."""
+    others: tuple[Objective, ...] = ()
+    """Further objectives."""
+    bounds: tuple[Bound, ...] = ()
+    """Constraints."""
     trials: int
     """Trials that the search may start."""
     max_epochs: int
@@ -107,6 +127,18 @@ class TrialTaken(_Line):
     """The objective of this run at its best epoch."""
     values: dict[int, float]
     """The objective by epochs of the main phase."""
+    metrics: Metrics | None = None
+    """With several objectives or constraints: all that counts, at the best epoch."""
+
+
+class TrialEnqueued(_Line):
+    """A configuration that is tried before anything is proposed: after the base one, in the order of these records."""
+
+    kind: Literal["trial_enqueued"] = "trial_enqueued"
+    params: dict[str, JsonValue]
+    """Its values of what is searched here, by dotted path."""
+    source: str
+    """The file, or the run and its trial, that it came from."""
 
 
 class Notice(_Line):
@@ -172,7 +204,9 @@ class Rung(_Line):
     rung: int = Field(ge=1)
     """Epochs of the main phase at which this rung lies."""
     value: float | None
-    """The trial's value there; None: it had no epoch that may be best."""
+    """The trial's value there, of the first objective; None: it had no epoch that may be best."""
+    values: Metrics | None = None
+    """With several objectives or constraints: all that counts, at the best epoch there."""
     decision: Literal["continue", "stop", "promote", "pause"]
     """Whether it goes on, ends, goes on as promoted, or waits for a promotion."""
 
@@ -252,7 +286,7 @@ def merit(*, passed: int, held: bool, whole: bool, promotes: bool) -> float:
 
 
 TrialRecord = TrialStarted | PretrainingShared | Epoch | Rung | TrialPromoted | CheckpointWritten | TrialFinished
-Record = RunStarted | RunResumed | TrialTaken | Notice | TrialRecord | RunFinished
+Record = RunStarted | RunResumed | TrialTaken | TrialEnqueued | Notice | TrialRecord | RunFinished
 
 
 class Listener(Protocol):
@@ -267,3 +301,10 @@ class RunListener(Listener, Protocol):
 
     def catch_up(self, records: Sequence[Record]) -> None:
         """Takes in what was recorded before, in order and before any other record: it counts, and is no news."""
+
+
+class LaneWatcher(Protocol):
+    """Whoever wants to know how full the processes are that train."""
+
+    def on_lanes(self, lanes: Callable[[], Sequence[tuple[int, int]]]) -> None:
+        """Called when they start; `lanes` tells, at any time and on any thread, (trials, most trials) of each."""

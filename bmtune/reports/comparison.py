@@ -79,6 +79,8 @@ def compare(reads: Sequence[RunRead]) -> Comparison:
             "(command line: RUN); name each run once"
         )
     first = reads[0].history.started
+    for read in reads:
+        _check_plain(read)
     for read in reads[1:]:
         _check_alike(reads[0], read)
     best = [_winner(read.history) for read in reads]
@@ -97,6 +99,16 @@ def compare(reads: Sequence[RunRead]) -> Comparison:
         for read, trial, value, name in zip(reads, best, values, names, strict=True)
     )
     return Comparison(first.objective.metric, first.objective.mode, runs, tuple(_warnings(reads)))
+
+
+def _check_plain(read: RunRead) -> None:
+    """Raises ConfigError for a run that has no one number to be compared by."""
+    if not read.history.progress.aims.is_plain:
+        goal = read.space.goal
+        raise ConfigError(
+            f"runs to compare must have one objective and no constraint, but {read.folder} has "
+            f"{', '.join((*goal.metric, *goal.constraints))} (command line: RUN); look at `bmtune best` of each"
+        )
 
 
 def _check_alike(one: RunRead, other: RunRead) -> None:

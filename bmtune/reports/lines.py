@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from bmtune.config.constraints import write_constraint
 from bmtune.confirmation.progress import ConfirmationProgress
 from bmtune.records import Epoch
 from bmtune.records import Notice
@@ -17,6 +18,7 @@ from bmtune.records import RunResumed
 from bmtune.records import RunStarted
 from bmtune.records import TrialFinished
 from bmtune.records import TrialPromoted
+from bmtune.records import aims_in
 from bmtune.redaction import one_line
 from bmtune.reports.confirming import describe_training
 from bmtune.reports.progress import RunProgress
@@ -46,7 +48,7 @@ class LineProgress:
         self._clock = clock
         self._began = clock()
         self._looked_at = -math.inf
-        self._told_best: float | None = None
+        self._told_best: tuple[float | None, list[int]] | None = None
         self._progress = RunProgress()
 
     def __enter__(self) -> Self:
@@ -63,6 +65,9 @@ class LineProgress:
         """Counts what was recorded before and writes nothing: the record that the run goes on is told in one line."""
         for record in records:
             self._progress.on_record(record)
+
+    def on_lanes(self, lanes: Callable[[], Sequence[tuple[int, int]]]) -> None:
+        """A log does not tell how full the processes are."""
 
     def on_record(self, record: Record) -> None:
         """Writes the lines that this record gives rise to, if any."""
@@ -112,10 +117,15 @@ class LineProgress:
         total = self._progress.started.trials if self._progress.started else done
         value = self._progress.value(trial)
         outcome = "" if value is None else f" at {self._metric()} {number(value)}"
+        counted = self._progress.aims.counted(trial.best_metrics)
+        if counted is not None and len(counted) > 1:
+            outcome = f" at {metrics(counted, self._metric())}"
         return f"{done}/{total}: trial {record.trial} {record.status}{outcome} after {_epochs(trial)} ({record.reason})"
 
     def _pause_of_trial(self, record: Rung) -> str:
         value = "no value" if record.value is None else f"{self._metric()} {number(record.value)}"
+        if record.values is not None:
+            value = metrics(record.values, self._metric())
         return f"trial {record.trial} paused at rung {record.rung}, {value} ({self._progress.count('paused')} paused)"
 
     def _tell_best(self, *, now: bool) -> None:
@@ -123,10 +133,14 @@ class LineProgress:
             return
         self._looked_at = self._clock()
         ranked = self._progress.ranked()
-        value = self._progress.value(ranked[0]) if ranked else None
-        if value is not None and value != self._told_best:
-            self._told_best = value
-            self._say(f"best so far: {describe(ranked[0], self._metric())}: {params(ranked[0].params)}")
+        if not ranked:
+            return
+        members = [trial.trial for trial in self._progress.pareto()]
+        best = (self._progress.value(ranked[0]), members)
+        if best != self._told_best:
+            self._told_best = best
+            which = f"best so far, first of the {len(members)} in the Pareto set" if members else "best so far"
+            self._say(f"{which}: {describe(ranked[0], self._metric())}: {params(ranked[0].params)}")
 
     def _metric(self) -> str:
         return self._progress.started.objective.metric if self._progress.started else ""
@@ -139,7 +153,10 @@ def found(progress: RunProgress) -> str:
 
 def _start_of_run(record: RunStarted | None) -> str:
     assert record is not None, "a run begins before it goes on"
-    aim = f"{_AIMS[record.objective.mode]} {record.objective.metric}"
+    aims = aims_in(record)
+    aim = " and ".join(f"{_AIMS[entry.mode]} {entry.metric}" for entry in aims.objectives)
+    if aims.bounds:
+        aim += f" with {' and '.join(map(write_constraint, aims.bounds))}"
     return (
         f"run {record.run}: {record.trainer} on {record.dataset}, {aim}, "
         f"at most {plural(record.trials, 'trial')} of {plural(record.max_epochs, 'epoch')}, seed {record.seed}"

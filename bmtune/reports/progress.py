@@ -8,21 +8,27 @@ from typing import Literal
 
 from pydantic import JsonValue
 
+from bmtune.records import Aims
 from bmtune.records import CheckpointWritten
 from bmtune.records import Epoch
 from bmtune.records import Notice
-from bmtune.records import Objective
 from bmtune.records import PretrainingShared
 from bmtune.records import Record
 from bmtune.records import RunFinished
 from bmtune.records import Rung
 from bmtune.records import RunResumed
 from bmtune.records import RunStarted
+from bmtune.records import Standing
+from bmtune.records import TrialEnqueued
 from bmtune.records import TrialFinished
 from bmtune.records import TrialPromoted
 from bmtune.records import TrialStarted
 from bmtune.records import TrialTaken
+from bmtune.records import aims_in
 from bmtune.records import merit
+from bmtune.records import nearest
+from bmtune.records import pareto_set
+from bmtune.records import ranked
 
 TrialState = Literal["running", "paused", "completed", "pruned", "failed"]
 
@@ -75,6 +81,7 @@ class RunProgress:
         trials: Every trial by number, in order of their start.
         num_epochs: Epochs of all trials and phases.
         num_taken: Trials of another run from which proposals learn.
+        num_enqueued: Configurations that are tried before anything is proposed, besides the base one.
         num_before: Epochs from before the run was resumed last; 0 where it never was.
         num_shared: Trials that took the result of pre-training from another one.
         notices: What the user should know of the run.
@@ -87,6 +94,7 @@ class RunProgress:
         self.trials: dict[int, TrialProgress] = {}
         self.num_epochs = 0
         self.num_taken = 0
+        self.num_enqueued = 0
         self.num_before = 0
         self.num_shared = 0
         self.notices: list[str] = []
@@ -101,7 +109,7 @@ class RunProgress:
             ValueError: It speaks of a trial that no record before it has started.
         """
         match record:
-            case RunStarted() | RunResumed() | TrialTaken() | Notice() | RunFinished():
+            case RunStarted() | RunResumed() | TrialTaken() | TrialEnqueued() | Notice() | RunFinished():
                 self._on_run(record)
             case TrialStarted():
                 self.trials[record.trial] = TrialProgress(record.trial, record.params, record.seed)
@@ -123,7 +131,7 @@ class RunProgress:
             raise ValueError(f"trial {number} must have been started, but it was not")
         return self.trials[number]
 
-    def _on_run(self, record: RunStarted | RunResumed | TrialTaken | Notice | RunFinished) -> None:
+    def _on_run(self, record: RunStarted | RunResumed | TrialTaken | TrialEnqueued | Notice | RunFinished) -> None:
         match record:
             case RunStarted():
                 self.started, self.finished = record, None
@@ -133,6 +141,8 @@ class RunProgress:
                 self.finished, self.num_before = None, self.num_epochs
             case TrialTaken():
                 self.num_taken += 1
+            case TrialEnqueued():
+                self.num_enqueued += 1
             case Notice():
                 self.notices.append(record.text)
             case RunFinished():
@@ -191,22 +201,38 @@ class RunProgress:
         return value if value is not None and math.isfinite(value) else None
 
     def ranked(self) -> list[TrialProgress]:
-        """All trials that did not fail and have a value, best first.
+        """All trials that did not fail, have a value and satisfy the constraints, best first.
 
         Merit counts before the value: a lucky early epoch of a trial that was the worse one at its rung does not win.
-        Of equals the earlier trial comes first.
+        Of equals the earlier trial comes first. With several objectives see `bmtune.records.ranked`.
         """
+        return [self.trials[number] for number in ranked(self._standings())]
+
+    def pareto(self) -> list[TrialProgress]:
+        """With several objectives, of `ranked` those that no other trial beats; else none."""
+        return [self.trials[number] for number in pareto_set(self._standings())]
+
+    def nearest(self) -> TrialProgress | None:
+        """The measured trial that violates the constraints least, or None."""
+        number = nearest(self._standings())
+        return None if number is None else self.trials[number]
+
+    @property
+    def aims(self) -> Aims:
+        """The objectives and constraints; of a run that has not begun there are none."""
+        return Aims(()) if self.started is None else aims_in(self.started)
+
+    def _standings(self) -> list[Standing]:
         if self.started is None:
             return []
-        sign = _sign(self.started.objective)
-        measured = [(self.value(trial), trial) for trial in self.trials.values() if trial.state != "failed"]
-        known = [(-self._merit(trial), sign * value, trial) for value, trial in measured if value is not None]
-        return [trial for *_, trial in sorted(known, key=lambda entry: (*entry[:2], entry[2].trial))]
+        aims = self.aims
+        found = []
+        for trial in self.trials.values():
+            point = aims.point(trial.best_metrics) if trial.best_epoch is not None else None
+            if trial.state != "failed" and point is not None:
+                found.append(Standing(trial.trial, self._merit(trial), point))
+        return found
 
     def _merit(self, trial: TrialProgress) -> float:
         whole = trial.state == "completed"
         return merit(passed=trial.passed, held=trial.stopped, whole=whole, promotes=self.promotes)
-
-
-def _sign(objective: Objective) -> int:
-    return -1 if objective.mode == "max" else 1

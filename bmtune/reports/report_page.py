@@ -18,9 +18,11 @@ from bmtune.reports.history import RunRead
 from bmtune.reports.html import in_words
 from bmtune.reports.html import render
 from bmtune.reports.naming import short_names
+from bmtune.reports.pareto_text import shown_metrics
 from bmtune.reports.pictures import pictures_of
 from bmtune.reports.progress import TrialProgress
 from bmtune.reports.summary import best_of
+from bmtune.reports.verdict import aim
 from bmtune.reports.verdict import base_trial
 from bmtune.reports.verdict import metric_rows
 from bmtune.reports.verdict import sentences
@@ -83,6 +85,7 @@ def report_page(read: RunRead, common: CommonEpoch, importances: ImportanceTable
     base = base_trial(history, read.space)
     context: dict[str, Any] = {
         "started": history.started,
+        "aim": aim(history),
         "state": state_of(history),
         "unfinished": f"{read.written:%Y-%m-%d %H:%M} UTC" if history.progress.finished is None else None,
         "notices": [*history.progress.notices, *([read.notice] if read.notice else [])],
@@ -120,6 +123,7 @@ def _winner(read: RunRead, base: TrialProgress | None) -> dict[str, Any]:
         "base": base,
         "changes": _changes(read, entry.trial),
         "confirmation": confirmation_rows(content),
+        "pareto": {"metrics": shown_metrics(best), "rows": best.pareto} if best.pareto else None,
         "yaml": dump(content),
         "pictures": pictures_of(read.folder, entry.trial, entry.epoch),
         "tested": any(name.startswith("test/") for name in entry.metrics),

@@ -7,11 +7,15 @@ winner comes from there, with its test metrics.
 from dataclasses import dataclass
 from pathlib import Path
 
+from bmtune.config.best import MOST_PARETO
 from bmtune.config.best import BestEntry
 from bmtune.config.best import BestFile
 from bmtune.config.best import ObjectiveEntry
+from bmtune.config.best import ParetoEntry
 from bmtune.config.best import TrialCounts
 from bmtune.config.best import read_best
+from bmtune.config.constraints import broken
+from bmtune.config.constraints import write_constraint
 from bmtune.config.paths import with_values
 from bmtune.config.space import SearchSpace
 from bmtune.config.space import load_space
@@ -43,12 +47,13 @@ class Summary:
     notice: str | None
 
 
-def summarize(run: Path, num_top: int = 1) -> Summary:
+def summarize(run: Path, num_top: int = 1, trial: int | None = None) -> Summary:
     """The summary of a run folder.
 
     Args:
         run: The folder.
         num_top: Most trials in `top`.
+        trial: The number of the one that stands for the best; None: the best does.
 
     Raises:
         RunFolderError: The folder holds no run, or no trial of it has been measured yet.
@@ -68,11 +73,20 @@ def summarize(run: Path, num_top: int = 1) -> Summary:
             "the file from a copy"
         ) from error
     if not progress.ranked():
+        near = progress.nearest()
+        if near is not None:
+            raise RunFolderError(
+                f"a run must have a trial that satisfies its constraints, but in {run} "
+                f"{broken(progress.aims.bounds, near.trial, near.best_metrics)}; wait, or search on with more trials"
+            )
         raise RunFolderError(
             f"a run must have a trial with a finished epoch of its main phase, but {run} has "
             f"{len(progress.trials)} trials and none of them has; wait, or search again"
         )
-    best, top = best_of(progress, load_space(run / SEARCH_FILE), run, num_top)
+    space = load_space(run / SEARCH_FILE)
+    best, top = best_of(progress, space, run, num_top)
+    if trial is not None and trial != best.best.trial:
+        best = best.model_copy(update={"best": _named(progress, trial, space, best), "confirmation": None})
     return Summary(best, top, progress.finished is not None, read.notice)
 
 
@@ -92,8 +106,9 @@ def best_of(
         ConfigError: `best.yaml` was edited and breaks a rule.
     """
     top = tuple(_entry(progress, trial, space) for trial in progress.ranked()[:num_top])
+    pareto = tuple(_pareto_entry(trial) for trial in progress.pareto()[:MOST_PARETO])
     if not (run / BEST_FILE).is_file():
-        return _file(progress, top[0]), top
+        return _file(progress, top[0], pareto), top
     file = read_best(run / BEST_FILE)
     if file.confirmation is not None:
         # A confirmation decides for itself: its winner need not be the one that the search found best, and was trained
@@ -101,7 +116,28 @@ def best_of(
         return file, top
     kept = file.best
     top = tuple(kept if (entry.trial, entry.epoch) == (kept.trial, kept.epoch) else entry for entry in top)
-    return _file(progress, top[0]), top
+    # Those of the file have been measured on test rows.
+    known = {(entry.trial, entry.epoch): entry for entry in file.pareto}
+    pareto = tuple(known.get((entry.trial, entry.epoch), entry) for entry in pareto)
+    return _file(progress, top[0], pareto), top
+
+
+def _named(progress: RunProgress, number: int, space: SearchSpace, best: BestFile) -> BestEntry:
+    """The trial with this number.
+
+    Raises:
+        RunFolderError: There is none, or it has not been measured.
+    """
+    trial = progress.trials.get(number)
+    if trial is None or progress.value(trial) is None:
+        what = "has no such trial" if trial is None else "has not measured it"
+        raise RunFolderError(
+            f"--trial takes a trial that was measured, but the run {what}: {number} (command line: --trial); `bmtune "
+            "export RUN` lists all"
+        )
+    entry = _entry(progress, trial, space)
+    metrics = next((found.metrics for found in best.pareto if found.trial == number), entry.metrics)
+    return entry.model_copy(update={"metrics": metrics})
 
 
 def _entry(progress: RunProgress, trial: TrialProgress, space: SearchSpace) -> BestEntry:
@@ -114,20 +150,40 @@ def _entry(progress: RunProgress, trial: TrialProgress, space: SearchSpace) -> B
         epoch=trial.best_epoch,
         metrics=trial.best_metrics or {},
         config=with_values(space.configure(trial.params), {"seed": trial.seed}, space.source),
-        # A search that is killed between an epoch and the line about its checkpoint still wrote the checkpoint here.
-        checkpoint=trial.checkpoint or f"checkpoints/trial-{trial.trial:05d}/best",
+        checkpoint=_checkpoint(trial),
     )
 
 
-def _file(progress: RunProgress, best: BestEntry) -> BestFile:
+def _checkpoint(trial: TrialProgress) -> str:
+    """Where the best cores of a trial lie.
+
+    A search that is killed between an epoch and the line about its checkpoint still wrote the checkpoint.
+    """
+    return trial.checkpoint or f"checkpoints/trial-{trial.trial:05d}/best"
+
+
+def _pareto_entry(trial: TrialProgress) -> ParetoEntry:
+    assert trial.best_epoch is not None
+    return ParetoEntry(
+        trial=trial.trial,
+        epoch=trial.best_epoch,
+        metrics=trial.best_metrics or {},
+        params=trial.params,
+        checkpoint=_checkpoint(trial),
+    )
+
+
+def _file(progress: RunProgress, best: BestEntry, pareto: tuple[ParetoEntry, ...]) -> BestFile:
     started = progress.started
     assert started is not None
     return BestFile(
         run=started.run,
         trainer=started.trainer,
         dataset=started.dataset,
-        objective=(ObjectiveEntry(metric=started.objective.metric, mode=started.objective.mode),),
+        objective=tuple(ObjectiveEntry(metric=one.metric, mode=one.mode) for one in progress.aims.objectives),
+        constraints=tuple(map(write_constraint, progress.aims.bounds)),
         best=best,
+        pareto=pareto,
         trials=TrialCounts(
             total=len(progress.trials),
             completed=progress.count("completed"),

@@ -34,10 +34,13 @@ def trials_table(history: RunHistory) -> Table:
     """One row a trial: how it ended, its searched values, and its metrics at its best epoch.
 
     `seconds` is the time of all its epochs, `began_s` and `ended_s` are seconds of the search, and `rank` is the place
-    among the trials that may win.
+    among the trials that may win. With several objectives `value` is that of the first, and `pareto` says whether no
+    other trial beats this one.
     """
     progress = history.progress
     ranks = {trial.trial: rank for rank, trial in enumerate(progress.ranked(), start=1)}
+    several = len(progress.aims.objectives) > 1
+    members = {trial.trial for trial in progress.pareto()}
     paths = _names(trial.params for trial in progress.trials.values())
     metrics = _names(trial.best_metrics or {} for trial in progress.trials.values())
     rows: list[tuple[JsonValue, ...]] = []
@@ -53,9 +56,11 @@ def trials_table(history: RunHistory) -> Table:
         )
         spent = (trial.best_epoch, trial.budget, len(course.epochs), course.seconds, course.began, course.ended)
         measured = (best.get(name) for name in metrics)
-        rows.append((*facts, *spent, trial.seed, *(trial.params.get(path) for path in paths), *measured))
+        member = (number in members,) if several else ()
+        rows.append((*facts, *spent, trial.seed, *member, *(trial.params.get(path) for path in paths), *measured))
     names = ("trial", "state", "reason", "rank", "value", "best_epoch", "epochs", "epochs_all_phases", "seconds")
-    return Table(_columns((*names, "began_s", "ended_s", "seed"), paths, metrics), tuple(rows))
+    more = ("pareto",) if several else ()
+    return Table(_columns((*names, "began_s", "ended_s", "seed", *more), paths, metrics), tuple(rows))
 
 
 def epochs_table(history: RunHistory) -> Table:

@@ -4,8 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bmtune.config.best import BestEntry
+from bmtune.config.constraints import broken
+from bmtune.config.constraints import write_constraint
 from bmtune.config.metrics import METRICS
 from bmtune.config.space import SearchSpace
+from bmtune.records import beats
 from bmtune.reports.common_epoch import best_until
 from bmtune.reports.history import RunHistory
 from bmtune.reports.progress import TrialProgress
@@ -14,6 +17,7 @@ from bmtune.reports.wording import number
 from bmtune.reports.wording import plural
 
 _AIMS = {"max": "higher", "min": "lower"}
+_SUPERLATIVES = {"max": "highest", "min": "lowest"}
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,14 @@ class MetricRow:
     valid: float | None
     test: float | None
     base: float | None
+
+
+def aim(history: RunHistory) -> str:
+    """`highest acc and the highest rob, with fid <= 0.01`."""
+    aims = history.progress.aims
+    objectives = [f"{_SUPERLATIVES[entry.mode]} {entry.metric}" for entry in aims.objectives]
+    constraints = " and ".join(map(write_constraint, aims.bounds))
+    return " and the ".join(objectives) + (f", with {constraints}," if constraints else "")
 
 
 def base_trial(history: RunHistory, space: SearchSpace) -> TrialProgress | None:
@@ -64,12 +76,39 @@ def unmeasured(history: RunHistory) -> str:
         return f"No trial could be measured: all {plural(failed, 'trial')} failed, for the causes below."
     others = f"; {failed} failed" if failed else ""
     begun = plural(len(progress.trials), "trial")
+    near = progress.nearest()
+    if near is not None:
+        return f"No trial satisfies the constraints: {broken(progress.aims.bounds, near.trial, near.best_metrics)}."
     return f"No trial has finished an epoch of its main phase yet: {begun} started{others}."
 
 
 def sentences(history: RunHistory, winner: BestEntry, base: TrialProgress | None) -> list[str]:
     """What to know of the winner beside its value."""
+    if not history.progress.aims.is_plain:
+        return [_among_several(history, base)]
     return [*_against_base(history, winner, base), *_early_luck(history, winner)]
+
+
+def _among_several(history: RunHistory, base: TrialProgress | None) -> str:
+    """Where the base configuration stands, where more than one number counts."""
+    aims = history.progress.aims
+    if base is None:
+        return "No trial had the base configuration, so that the search has nothing to be compared with."
+    found = aims.point(base.best_metrics)
+    if found is None or base.best_metrics is None:
+        return f"The base configuration (trial {base.trial}) was not measured: {base.reason or 'it is still training'}."
+    values = ", ".join(f"{name} {number(base.best_metrics[name])}" for name in aims.names)
+    told = f"The base configuration (trial {base.trial}) came to {values} at epoch {base.best_epoch}"
+    if found.violation:
+        return f"{told}: it does not satisfy the constraints."
+    better = [
+        trial.trial
+        for trial in history.progress.ranked()
+        if (point := aims.point(trial.best_metrics)) is not None and beats(point, found)
+    ]
+    if not better:
+        return f"{told}: no trial beats it in everything."
+    return f"{told}: {plural(len(better), 'trial')} beat it, trial {better[0]} among them."
 
 
 def _against_base(history: RunHistory, winner: BestEntry, base: TrialProgress | None) -> Iterator[str]:

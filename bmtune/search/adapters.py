@@ -27,11 +27,11 @@ from bmtune.search.conduct import take_report
 from bmtune.search.interruption import Interruption
 from bmtune.search.ledger import Ledger
 from bmtune.search.losses import Losses
-from bmtune.search.state import RunningTrial
 from bmtune.search.trainable import REPORT
 from bmtune.search.trial_run import Task
 from bmtune.search.trial_run import TrialReport
 from bmtune.search.trial_start import epoch_to_go_on_from
+from bmtune.search.trials import RunningTrial
 
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 

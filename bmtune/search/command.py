@@ -2,6 +2,7 @@
 
 from bmtune.confirmation.progress import Follower
 from bmtune.confirmation.progress import Silent
+from bmtune.records import LaneWatcher
 from bmtune.records import RunListener
 from bmtune.search.cluster import FOR_HOSTS
 from bmtune.search.cluster import FOR_TRIALS
@@ -13,13 +14,19 @@ from bmtune.search.resolve import check_data
 from bmtune.search.resolve import resolve_options
 
 
-def search(request: SearchRequest, listener: RunListener, follower: Follower | None = None) -> SearchOutcome:
+def search(
+    request: SearchRequest,
+    listener: RunListener,
+    follower: Follower | None = None,
+    watcher: LaneWatcher | None = None,
+) -> SearchOutcome:
     """Checks a request and runs it, and confirms what it found; Ray starts while the data are read.
 
     Args:
         request: What is searched.
         listener: Hears of every record.
         follower: Hears how far the confirmation is.
+        watcher: Hears how full the processes are that train.
 
     Ctrl-C, SIGTERM and SIGHUP are heard while this runs in the main thread; see `Interruption`.
 
@@ -47,4 +54,6 @@ def search(request: SearchRequest, listener: RunListener, follower: Follower | N
         def afterwards(outcome: SearchOutcome) -> SearchOutcome:
             return confirm_after(outcome, resolved.space.run.confirm, follower or Silent(), SOLO)
 
-        return run_search(resolved, listener, cluster, interruption=interruption, afterwards=afterwards)
+        return run_search(
+            resolved, listener, cluster, interruption=interruption, afterwards=afterwards, watcher=watcher
+        )

@@ -8,16 +8,15 @@ from typing import Literal
 
 from bmtune.records import Epoch
 from bmtune.records import Notice
-from bmtune.records import Rung
 from bmtune.records import Status
 from bmtune.records import TrialFinished
 from bmtune.records import TrialPromoted
 from bmtune.records import TrialStarted
 from bmtune.search.ledger import Ledger
+from bmtune.search.next_trial import next_params
 from bmtune.search.proposals import derived_seed
-from bmtune.search.proposals import propose
-from bmtune.search.state import FinishedTrial
 from bmtune.search.trial_run import TrialReport
+from bmtune.search.trials import FinishedTrial
 
 ALIKE_LIMIT = 3
 """A search whose first so many trials all fail alike has no reason to go on."""
@@ -33,8 +32,9 @@ def begin_trial(ledger: Ledger, clock: Clock = time.time) -> TrialStarted | None
     if state.all_started:
         return None
     number = state.num_started
-    params = propose(state.study, space, space.run.seed, number)
-    started = TrialStarted(trial=number, params=params, seed=derived_seed(space.run.seed, number), time=clock())
+    started = TrialStarted(
+        trial=number, params=next_params(state), seed=derived_seed(space.run.seed, number), time=clock()
+    )
     ledger.record(started)
     return started
 
@@ -79,9 +79,7 @@ def _take_epoch(ledger: Ledger, epoch: Epoch) -> None:
     ledger.record(epoch)
     if state.space.run.scheduler == "none" or epoch.budget <= before or epoch.budget not in state.arrivals:
         return
-    value = state.value_of(state.running[epoch.trial])
-    decision = state.decision_at(epoch.trial, epoch.budget, value)
-    ledger.record(Rung(trial=epoch.trial, rung=epoch.budget, value=value, decision=decision))
+    ledger.record(state.rung_reached(epoch.trial))
 
 
 def end_trial(

@@ -16,8 +16,8 @@ from bmtune.records import RunStarted
 from bmtune.search.plan import MOST_LANES
 from bmtune.search.plan import HostPlan
 from bmtune.search.plan import plan_hosts
-from bmtune.search.state import RunningTrial
 from bmtune.search.state import SearchState
+from bmtune.search.trials import RunningTrial
 
 FEWEST_SEEDS = 2
 """One value has no spread."""

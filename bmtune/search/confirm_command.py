@@ -40,9 +40,11 @@ def confirm_run(
     # Not at the top: Optuna and torch take seconds, and Ray must not be imported before its cluster is made private.
     from bmtune.search.confirm_run import check_rows
     from bmtune.search.confirm_run import read_run
+    from bmtune.search.goal import check_confirmable
 
     check_unlocked(folder)
     run = read_run(folder)
+    check_confirmable(run.space)
     if gpus_per_trial is not None:
         settings = run.space.run.model_copy(update={"gpus_per_trial": gpus_per_trial})
         run = replace(run, space=replace(run.space, run=settings))
@@ -69,6 +71,9 @@ def confirm_after(outcome: SearchOutcome, setting: str, follower: Follower, back
     from bmtune.search.confirm_run import read_run
 
     if outcome.best is None or outcome.interrupted:
+        return outcome
+    if len(outcome.best.objective) > 1 or outcome.best.constraints:
+        # `--confirm K:S` was refused before the search.
         return outcome
     again = f"bmtune confirm {outcome.run_folder}"
     try:

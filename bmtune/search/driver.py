@@ -12,10 +12,12 @@ from functools import partial
 import optuna
 from torch import Tensor
 
+from bmtune.config.constraints import broken
 from bmtune.config.lanes import sharing_hint
 from bmtune.config.root import TrialConfig
 from bmtune.disk_space import Patience
 from bmtune.errors import SearchStoppedError
+from bmtune.records import LaneWatcher
 from bmtune.records import Notice
 from bmtune.records import RunFinished
 from bmtune.records import RunListener
@@ -75,6 +77,7 @@ def run_search(
     *,
     interruption: Interruption | None = None,
     afterwards: Afterwards = unchanged,
+    watcher: LaneWatcher | None = None,
 ) -> SearchOutcome:
     """Runs a search.
 
@@ -85,6 +88,7 @@ def run_search(
         backend: What trains and measures.
         interruption: Hears the signals that end a search; None: they are heard from here on.
         afterwards: What happens to the outcome when all records are written, on the same Ray.
+        watcher: Hears how full the hosts are.
 
     Raises:
         ResourceError: One trial fits on no machine.
@@ -104,6 +108,8 @@ def run_search(
         connected.wait()
         placement = replace(_placement(resolved, backend.trainable), warning=connected.warning)
         run = run or stack.enter_context(open_run(resolved, patience))
+        if watcher is not None and placement.fleet is not None:
+            watcher.on_lanes(placement.fleet.occupied)
         outcome, stopper = _recorded(_Opened(resolved, run, patience, heard), listener, placement, backend)
         run.writer.close()
         outcome = replace(afterwards(outcome), signal=heard.signal)
@@ -113,6 +119,12 @@ def run_search(
             f"the tracebacks are in {resolved.run_folder / RECORDS_FILE}"
         )
     if outcome.best is None and not outcome.interrupted:
+        if (nearest := run.state.nearest()) is not None and run.state.aims.bounds:
+            raise SearchStoppedError(
+                "a search must end with a trial that satisfies its constraints, but "
+                f"{broken(run.state.aims.bounds, nearest.run.number, nearest.end.best_metrics)}; "
+                "loosen --constraint in a new search, or go on with more --trials by --resume"
+            )
         raise SearchStoppedError(
             f"a search must end with a trial that could be measured, but of {outcome.counts.total} none was "
             f"({outcome.counts.failed} failed; {stopper.reason or 'all trials ended'}); "

@@ -111,6 +111,10 @@ class Fleet:
         berth.commands.append(Start(lane, task))
         return lane
 
+    def occupied(self) -> tuple[tuple[int, int], ...]:
+        """Of each host that is ready: its trials, and the most that it takes. May be asked on any thread."""
+        return tuple((berth.taken, self._plan.lanes) for berth in tuple(self._berths) if berth.ready)
+
     def go_on(self, lane: int) -> None:
         """Lets a lane train on that waits at a rung."""
         berth = self._at(lane)

@@ -12,15 +12,14 @@ from bmtune.checkpoints import read_checkpoint
 from bmtune.errors import BmtuneError
 from bmtune.records import CheckpointWritten
 from bmtune.records import Notice
-from bmtune.records import Rung
 from bmtune.search.conduct import Clock
 from bmtune.search.conduct import end_trial
 from bmtune.search.ledger import Ledger
-from bmtune.search.state import RunningTrial
 from bmtune.search.state import SearchState
 from bmtune.search.trial_run import TrialReport
 from bmtune.search.trial_run import Which
 from bmtune.search.trial_run import checkpoint_path
+from bmtune.search.trials import RunningTrial
 
 ASIDE = "last-unrecorded"
 """The name of a checkpoint of which the records do not hold every epoch."""
@@ -48,9 +47,7 @@ def complete_last_event(ledger: Ledger, folder: Path, clock: Clock = time.time) 
     for number in list(state.running):
         trial = state.running[number]
         if lacks_decision(state, trial):
-            value = state.value_of(trial)
-            decision = state.decision_at(number, trial.budget, value)
-            ledger.record(Rung(trial=number, rung=trial.budget, value=value, decision=decision))
+            ledger.record(state.rung_reached(number))
         for which in get_args(Which):
             path = checkpoint_path(number, which)
             if which not in trial.checkpoints and has_checkpoint(folder / path):

@@ -1,7 +1,8 @@
 """Asynchronous successive halving as pure functions.
 
 A rung is a number of main-phase epochs. A trial that reaches one is compared with all values that were seen there, its
-own included. There are two ways to go on from there:
+own included; with several objectives or constraints by its place in one order of them all (`bmtune.records.pareto`).
+There are two ways to go on from there:
 
 - **stop**: a trial outside the best 1/eta ends at once, on the evidence that there is at that moment.
 - **promote**: as published. Every trial pauses at its rung until it is promoted: whenever a place is free, the best
@@ -20,16 +21,26 @@ from typing import Literal
 from typing import NamedTuple
 from typing import TypeGuard
 
+from bmtune.records import Point
+from bmtune.records import places_among
+
 Mode = Literal["promote", "stop"]
 Decision = Literal["continue", "stop", "promote", "pause"]
 Direction = Literal["max", "min"]
 
 
 class Arrival(NamedTuple):
-    """A trial at a rung, with its value there; None where it has none."""
+    """A trial at a rung.
+
+    Attributes:
+        trial: Its number.
+        value: Its value there, of the first objective; None where it has none.
+        point: What it is compared by where there are several objectives or constraints.
+    """
 
     trial: int
     value: float | None
+    point: Point | None = None
 
 
 class Promotion(NamedTuple):
@@ -95,6 +106,25 @@ def decide(value: float | None, others: Sequence[float | None], eta: int, direct
     return "continue" if better < max(1, seen // eta) else "stop"
 
 
+def decide_among(arrival: Arrival, others: Sequence[Arrival], eta: int, direction: Direction) -> Decision:
+    """As `decide`, for a trial that is compared by more than one value: a better one has an earlier place.
+
+    Args:
+        arrival: The trial.
+        others: Those that were there before it.
+        eta: One in `eta` goes on.
+        direction: That of the first objective.
+    """
+    if arrival.point is None:
+        return decide(arrival.value, [other.value for other in others], eta, direction)
+    seen = len(others) + 1
+    if seen < eta:
+        return "continue"
+    order = _places([*others, arrival], direction)
+    better = sum(place[0] < order[arrival.trial][0] for place in order.values())
+    return "continue" if better < max(1, seen // eta) else "stop"
+
+
 def next_promotion(standing: Standing, eta: int, direction: Direction) -> Promotion | None:
     """The trial that a free place belongs to; None: to a new one.
 
@@ -154,10 +184,20 @@ def _best(standing: Standing, rung: int, places: Mapping[int, tuple[float, int]]
 
 
 def _places(arrivals: Sequence[Arrival], direction: Direction) -> dict[int, tuple[float, int]]:
-    """What orders the trials of a rung that can be compared: the value, the lower the better, then the arrival."""
-    sign = -1 if direction == "max" else 1
+    """What orders the trials of a rung that can be compared: the lower the better, then the arrival.
+
+    That is the value; with several objectives or constraints the place among all of them (`bmtune.records.pareto`).
+    """
+    points = {arrival.trial: arrival.point for arrival in arrivals if arrival.point is not None}
+    if points:
+        found: dict[int, float] = dict(zip(points, places_among(list(points.values())), strict=True))
+    else:
+        sign = -1 if direction == "max" else 1
+        found = {arrival.trial: sign * arrival.value for arrival in arrivals if _is_comparable(arrival.value)}
     return {
-        trial: (sign * value, position) for position, (trial, value) in enumerate(arrivals) if _is_comparable(value)
+        arrival.trial: (found[arrival.trial], position)
+        for position, arrival in enumerate(arrivals)
+        if arrival.trial in found
     }
 
 

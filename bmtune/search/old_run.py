@@ -121,7 +121,8 @@ def with_run_settings(space: SearchSpace, old: SearchSpace, request: SearchReque
 def differences(old: SearchSpace, new: SearchSpace) -> tuple[Change, ...]:
     """What is otherwise in `new`, by dotted path, in the order of `search.yaml`."""
     before, after = dict(_flat(old.to_mapping())), dict(_flat(new.to_mapping()))
-    derived = _derived(old) if {"objective.metric", "budget.max_epochs"} & _different(before, after) else set()
+    told_once = {"objective.metric", "objective.constraints", "budget.max_epochs"}
+    derived = _derived(old) if told_once & _different(before, after) else set()
     found = _different(before, after) - derived
     keys = [key for key in (*before, *(key for key in after if key not in before)) if key in found]
     return tuple(Change(key=key, before=before.get(key), after=after.get(key)) for key in keys)
@@ -134,7 +135,8 @@ def _different(before: Mapping[str, JsonValue], after: Mapping[str, JsonValue]) 
 def _derived(space: SearchSpace) -> set[str]:
     """Where the base follows the objective and the budget: told once is enough."""
     main = f"base.{MAIN_PHASE[space.trainer]}"
-    return {f"{main}.{name}" for name in ("max_epoch", "stop_crit", "metrics")}
+    of_main = {f"{main}.{name}" for name in ("max_epoch", "stop_crit", "metrics")}
+    return of_main | {"version", "base.best_epoch.objectives", "base.best_epoch.constraints"}
 
 
 def _flat(value: JsonValue, before: str = "") -> Iterator[tuple[str, JsonValue]]:

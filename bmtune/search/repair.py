@@ -34,8 +34,8 @@ from bmtune.records import TrialStarted
 from bmtune.search.going_on import lacks_decision
 from bmtune.search.going_on import trained_by
 from bmtune.search.halving import Decision
+from bmtune.search.next_trial import next_params
 from bmtune.search.proposals import derived_seed
-from bmtune.search.proposals import propose
 from bmtune.search.state import SearchState
 from bmtune.search.trial_run import checkpoint_path
 
@@ -163,7 +163,7 @@ class _Repair:
             number = state.num_started
             params = _params_on_disk(space, self._folder, number)
             if params is None:
-                params = propose(state.study, space, space.run.seed, number)
+                params = next_params(state)
                 self.found.again.add(number)
             seed = derived_seed(space.run.seed, number)
             self._add(TrialStarted(trial=number, params=params, seed=seed, time=self._time))
@@ -189,11 +189,10 @@ class _Repair:
         following = self._lines[position + 1]
         if isinstance(following, Rung) and following.trial == record.trial:
             return
-        value = self._state.value_of(trial)
-        self._add(Rung(trial=record.trial, rung=record.budget, value=value, decision=self._decision(position, value)))
+        self._add(self._state.rung_reached(record.trial, self._decision(position)))
 
-    def _decision(self, position: int, value: float | None) -> Decision:
-        """What halving decided, from what the trial did next; where it did nothing, what halving decides now."""
+    def _decision(self, position: int) -> Decision | None:
+        """What halving decided, from what the trial did next; None where it did nothing, and halving decides now."""
         record = self._lines[position]
         assert isinstance(record, Epoch), "an epoch reaches a rung"
         place = self._next_of_trial[position]
@@ -209,7 +208,7 @@ class _Repair:
                 return "pause"
             case TrialFinished() if following.reason.startswith("stopped at rung"):
                 return "stop"
-        return self._state.decision_at(record.trial, record.budget, value)
+        return None
 
     def _went_on(self) -> Decision:
         return "promote" if self._state.halving == "promote" else "continue"

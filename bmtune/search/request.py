@@ -15,7 +15,8 @@ class SearchRequest:
         trials: Trials in all.
         max_epochs: Epochs of the main phase in one trial's whole budget.
         time_budget_s: Seconds after which the search ends.
-        metric: The objective.
+        metrics: The objectives.
+        constraints: What a trial must satisfy to win, such as "fid <= 0.01".
         seed: Seed of the proposals.
         name: Name of the run; None: made from trainer, data set and time.
         storage: Folder of all runs.
@@ -36,6 +37,9 @@ class SearchRequest:
         confirm: "K:S", "auto" or "none".
         resume: Whether to go on with the run called `name`, or with the newest one.
         force: Whether, where that run cannot go on as asked, a new one learns from its trials.
+        from_run: A run whose best configurations are tried first and from whose trials proposals learn.
+        from_top: How many of its configurations are tried first; None: 5.
+        enqueue: Files of configurations that are tried first.
     """
 
     trainer: str | None
@@ -44,7 +48,8 @@ class SearchRequest:
     trials: int | None = None
     max_epochs: int | None = None
     time_budget_s: float | None = None
-    metric: str | None = None
+    metrics: tuple[str, ...] = ()
+    constraints: tuple[str, ...] = ()
     seed: int | None = None
     name: str | None = None
     storage: Path = Path("outputs")
@@ -65,3 +70,6 @@ class SearchRequest:
     confirm: str | None = None
     resume: bool = False
     force: bool = False
+    from_run: str | None = None
+    from_top: int | None = None
+    enqueue: tuple[Path, ...] = ()

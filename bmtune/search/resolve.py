@@ -6,19 +6,12 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from typing import TypeVar
 
-from pydantic import BaseModel
 from pydantic import JsonValue
-from pydantic import ValidationError
 
 from bmtune.config.datasets import check_dataset
 from bmtune.config.datasets import short_name
 from bmtune.config.dimensions import CategoricalDimension
-from bmtune.config.metrics import METRICS
-from bmtune.config.metrics import known_metric
-from bmtune.config.mistakes import clean
-from bmtune.config.mistakes import did_you_mean
 from bmtune.config.names import check_local
 from bmtune.config.names import check_name
 from bmtune.config.paths import COMMAND_LINE
@@ -39,6 +32,9 @@ from bmtune.errors import DataError
 from bmtune.errors import ResourceError
 from bmtune.errors import RunFolderError
 from bmtune.records import Change
+from bmtune.search.goal import asked_goal
+from bmtune.search.goal import check_confirmation
+from bmtune.search.goal import validated
 from bmtune.search.lock import check_unlocked
 from bmtune.search.old_run import MAY_CHANGE
 from bmtune.search.old_run import SEARCH_FILE
@@ -51,8 +47,15 @@ from bmtune.search.old_run import next_folder
 from bmtune.search.old_run import told
 from bmtune.search.old_run import with_run_settings
 from bmtune.search.request import SearchRequest
+from bmtune.search.tried_first import NOTHING
+from bmtune.search.tried_first import TOP
+from bmtune.search.tried_first import TriedFirst
+from bmtune.search.tried_first import check_options
+from bmtune.search.tried_first import find_source
+from bmtune.search.tried_first import out_of_files
+from bmtune.search.tried_first import source_in
+from bmtune.search.tried_first import with_best_of
 
-Model = TypeVar("Model", bound=BaseModel)
 PRE_FOLDER = "pretraining"
 """Where a run keeps results of pre-training, in its folder."""
 
@@ -68,6 +71,8 @@ class ResolvedSearch:
         data_hash: Hash of the data set's content; empty until `check_data`.
         allow_open_cluster: Whether that cluster may be one that asks nobody for a token.
         old: The run that this one goes on with, or learns from; None: it has nothing to do with any.
+        from_top: How many of its best configurations are tried first.
+        first: What is tried between the base configuration and the first proposal; that of `old` after `check_data`.
     """
 
     space: SearchSpace
@@ -76,6 +81,8 @@ class ResolvedSearch:
     data_hash: str = ""
     allow_open_cluster: bool = False
     old: OldRun | None = None
+    from_top: int = 0
+    first: TriedFirst = NOTHING
 
     @property
     def resumes(self) -> bool:
@@ -125,7 +132,19 @@ def resolve_options(request: SearchRequest) -> ResolvedSearch:
             f"a run needs a folder of its own, but {folder} holds something already; give another --name or --storage"
             f"{', or --resume to go on with the run there' if there else ''}"
         )
-    return ResolvedSearch(space, folder, request.address, allow_open_cluster=request.allow_open_cluster)
+    search = ResolvedSearch(space, folder, request.address, allow_open_cluster=request.allow_open_cluster)
+    return _with_first(search, request)
+
+
+def _with_first(search: ResolvedSearch, request: SearchRequest) -> ResolvedSearch:
+    """The search with what is tried first, as far as that is known without the records of another run."""
+    search = replace(search, first=out_of_files(search.space, request.enqueue))
+    if request.from_run is None:
+        return search
+    folder = find_source(request.from_run, request.storage)
+    header = look_at(folder)[1].header
+    old = OldRun(folder, header.data_hash if header is not None else None, goes_on=False)
+    return replace(search, old=old, from_top=TOP if request.from_top is None else request.from_top)
 
 
 def _check_words(request: SearchRequest) -> None:
@@ -140,6 +159,7 @@ def _check_words(request: SearchRequest) -> None:
             f"--force says what becomes of a run that cannot be resumed, but there is no --resume ({COMMAND_LINE}: "
             "--force); leave it away"
         )
+    check_options(request)
     if request.name is not None:
         check_name(request.name, f"{COMMAND_LINE}: --name")
     check_local(str(request.storage), f"{COMMAND_LINE}: --storage")
@@ -151,6 +171,7 @@ def _space(space: SearchSpace, request: SearchRequest) -> SearchSpace:
     space = _with_overrides(_with_run(_with_budget(space, request), request), request)
     gpus = _whole_or_part(space.run.gpus_per_trial)
     space = replace(space, run=space.run.model_copy(update={"gpus_per_trial": gpus}))
+    check_confirmation(space)
     space = _with_pre_seed(space, request)
     _check_pre_cache(space)
     return space
@@ -233,11 +254,19 @@ def check_data(search: ResolvedSearch) -> ResolvedSearch:
                 f"a batch must not be larger than the training split, but {search.dataset} has {rows} training rows "
                 f"and a batch may take {largest} ({space.source}: {key}); lower it to at most {rows}"
             )
-    search = replace(search, data_hash=data.content_hash)
+    search = _with_best_of_old(replace(search, data_hash=data.content_hash))
     before = search.old.data_hash if search.old is not None and search.resumes else None
     if before is None or before == data.content_hash:
         return search
     return _learning(search, (Change(key="data hash", before=before, after=data.content_hash),))
+
+
+def _with_best_of_old(search: ResolvedSearch) -> ResolvedSearch:
+    old = search.old
+    if old is None or old.goes_on or not search.from_top:
+        return search
+    first = with_best_of(source_in(old.folder, search.from_top), search.space, search.first)
+    return replace(search, first=first, from_top=0)
 
 
 def _check_trainer(request: SearchRequest, space: SearchSpace) -> None:
@@ -258,44 +287,27 @@ def _check_trainer(request: SearchRequest, space: SearchSpace) -> None:
 
 
 def _with_budget(space: SearchSpace, request: SearchRequest) -> SearchSpace:
-    metric = space.objective
-    if request.metric is not None:
-        try:
-            metric = known_metric(request.metric)
-        except ValueError as error:
-            raise ConfigError(f"{error} ({COMMAND_LINE}: --metric); {did_you_mean(request.metric, METRICS)}") from error
+    goal = asked_goal(space, request)
     given = {"trials": request.trials, "max_epochs": request.max_epochs}
     raw = space.budget.model_dump() | {name: value for name, value in given.items() if value is not None}
     if request.max_epochs is not None:
         # A first rung behind the end of the budget only means that no trial is stopped.
         raw["grace"] = max(1, min(raw["grace"], request.max_epochs))
-    budget = _validated(Budget, raw)
-    base = main_settings(space.base, space.trainer, metric, budget.max_epochs)
-    return replace(space, objective=metric, budget=budget, base=base)
+    budget = validated(Budget, raw)
+    base = main_settings(space.base, space.trainer, goal, budget.max_epochs)
+    return replace(space, goal=goal, budget=budget, base=base)
 
 
 def _with_run(space: SearchSpace, request: SearchRequest) -> SearchSpace:
     raw = space.run.model_dump()
     given = {name: getattr(request, name, None) for name in raw}
-    run = _validated(RunSettings, raw | {name: value for name, value in given.items() if value is not None})
+    run = validated(RunSettings, raw | {name: value for name, value in given.items() if value is not None})
     if request.halving is not None and run.scheduler == "none":
         raise ConfigError(
             f"halving must be on to {request.halving} trials, but the scheduler is 'none' ({COMMAND_LINE}: --halving); "
             "leave it away, or give --scheduler asha"
         )
     return replace(space, run=run)
-
-
-def _validated(model: type[Model], raw: dict[str, Any]) -> Model:
-    try:
-        return model.model_validate(raw)
-    except ValidationError as error:
-        mistake, loc = str(clean(error, model, COMMAND_LINE)), error.errors()[0]["loc"]
-        if loc:
-            # An option is called as its field is, without the unit.
-            option = str(loc[0]).removesuffix("_s").replace("_", "-")
-            mistake = mistake.replace(f"{COMMAND_LINE}: {loc[0]}", f"{COMMAND_LINE}: --{option}")
-        raise ConfigError(mistake) from error
 
 
 def _with_overrides(space: SearchSpace, request: SearchRequest) -> SearchSpace:

@@ -84,7 +84,9 @@ def _begun(resolved: ResolvedSearch, patience: Patience | None) -> OpenRun:
     _written(folder, resolved.space, patience)
     state = SearchState(resolved.space)
     return OpenRun(
-        state, RecordWriter(folder / RECORDS_FILE, patience=patience), (_header(resolved, state), *_learned(resolved))
+        state,
+        RecordWriter(folder / RECORDS_FILE, patience=patience),
+        (_header(resolved, state), *_learned(resolved), *resolved.first.records),
     )
 
 
@@ -162,6 +164,8 @@ def _header(resolved: ResolvedSearch, state: SearchState) -> RunStarted:
         dataset=resolved.dataset,
         data_hash=resolved.data_hash,
         objective=state.objective,
+        others=state.aims.objectives[1:],
+        bounds=state.aims.bounds,
         trials=space.budget.trials,
         max_epochs=space.budget.max_epochs,
         seed=space.run.seed,

@@ -2,9 +2,6 @@
 
 import math
 from collections.abc import Iterable
-from collections.abc import Mapping
-from dataclasses import dataclass
-from dataclasses import field
 from dataclasses import replace
 
 import optuna
@@ -17,69 +14,34 @@ from bmtune.records import CheckpointWritten
 from bmtune.records import Epoch
 from bmtune.records import Metrics
 from bmtune.records import Notice
-from bmtune.records import Objective
 from bmtune.records import PretrainingShared
 from bmtune.records import Record
 from bmtune.records import RunFinished
 from bmtune.records import Rung
 from bmtune.records import RunResumed
 from bmtune.records import RunStarted
+from bmtune.records import TrialEnqueued
 from bmtune.records import TrialFinished
 from bmtune.records import TrialPromoted
 from bmtune.records import TrialRecord
 from bmtune.records import TrialStarted
 from bmtune.records import TrialTaken
-from bmtune.records import merit
 from bmtune.search.halving import Arrival
 from bmtune.search.halving import Decision
 from bmtune.search.halving import Mode
 from bmtune.search.halving import Promotion
 from bmtune.search.halving import Standing
 from bmtune.search.halving import best_waiting
-from bmtune.search.halving import decide
+from bmtune.search.halving import decide_among
 from bmtune.search.halving import decide_arrival
 from bmtune.search.halving import halving_mode
 from bmtune.search.halving import next_promotion
 from bmtune.search.halving import rungs
 from bmtune.search.proposals import distributions
+from bmtune.search.ranking import Ranking
 from bmtune.search.trial_study import TrialStudy
-
-
-@dataclass(frozen=True)
-class RunningTrial:
-    """A trial that may still get better.
-
-    Attributes:
-        number: Counted from 0.
-        params: Searched values by path.
-        seed: The trial's seed.
-        budget: Main-phase epochs done.
-        best_epoch: The best of them, or None.
-        best_metrics: Validation metrics of that epoch.
-        passed: Rungs from which it went on.
-        stopped_at: The rung at which halving stopped it, or at which it waits; None where it goes on.
-        checkpoints: Paths, relative to the run folder, by "best" and "last".
-        shared: Whether it took the result of pre-training from another trial.
-    """
-
-    number: int
-    params: Params
-    seed: int
-    budget: int = 0
-    best_epoch: int | None = None
-    best_metrics: Metrics | None = None
-    passed: int = 0
-    stopped_at: int | None = None
-    checkpoints: Mapping[str, str] = field(default_factory=dict)
-    shared: bool = False
-
-
-@dataclass(frozen=True)
-class FinishedTrial:
-    """A trial that ended: how it ran, and how it ended."""
-
-    run: RunningTrial
-    end: TrialFinished
+from bmtune.search.trials import FinishedTrial
+from bmtune.search.trials import RunningTrial
 
 
 class SearchState:
@@ -92,12 +54,15 @@ class SearchState:
         finished: Trials that have ended.
         arrivals: By rung, the trials that reached it, in this order.
         paused: Trials that wait for a promotion, and the rung at which each waits.
+        taken: Trials of other runs that proposals learn from.
+        enqueued: Searched values that are tried after those of the base, before anything is proposed.
     """
 
     def __init__(self, space: SearchSpace) -> None:
         """The state before the first record."""
         self.space = space
-        self.objective = Objective(metric=space.objective.name, mode=space.objective.direction)
+        self.aims = space.aims
+        self.objective = self.aims.objectives[0]
         self.header: RunStarted | None = None
         self.running: dict[int, RunningTrial] = {}
         self.finished: dict[int, FinishedTrial] = {}
@@ -106,6 +71,8 @@ class SearchState:
             rung: [] for rung in rungs(space.budget.grace, space.budget.eta, space.budget.max_epochs)
         }
         self.paused: dict[int, int] = {}
+        self.enqueued: list[Params] = []
+        self.taken: list[TrialTaken] = []
         self.end: RunFinished | None = None
         self._promotes = False
         self._promotion: Promotion | None = None
@@ -153,8 +120,30 @@ class SearchState:
         return (phase, epoch) in self._seen.get(trial, ())
 
     def value_of(self, trial: RunningTrial) -> float | None:
-        """The objective at a trial's best epoch, or None."""
+        """The first objective at a trial's best epoch, or None."""
         return trial.best_metrics.get(self.objective.metric) if trial.best_metrics else None
+
+    def arrival_of(self, trial: RunningTrial) -> Arrival:
+        """A trial as it would be compared at a rung now."""
+        if self.aims.is_plain:
+            return Arrival(trial.number, self.value_of(trial))
+        return self._arrival(trial.number, self.value_of(trial), trial.best_metrics)
+
+    def _arrival(self, trial: int, value: float | None, metrics: Metrics | None) -> Arrival:
+        point = self.aims.point(metrics)
+        return Arrival(trial, value if point is not None else None, point)
+
+    def rung_reached(self, number: int, decision: Decision | None = None) -> Rung:
+        """The record of a trial that reaches a rung with its budget of now.
+
+        Args:
+            number: The trial.
+            decision: What was decided; None: what halving says.
+        """
+        trial = self.running[number]
+        values = None if self.aims.is_plain else self.aims.counted(trial.best_metrics)
+        decided = decision or self.decision_at(self.arrival_of(trial), trial.budget)
+        return Rung(trial=number, rung=trial.budget, value=self.value_of(trial), values=values, decision=decided)
 
     @property
     def num_active(self) -> int:
@@ -193,12 +182,12 @@ class SearchState:
         )
         return None if whole else best_waiting(standing, self.objective.mode)
 
-    def decision_at(self, trial: int, rung: int, value: float | None) -> Decision:
-        """What halving says about a trial that reaches `rung` with `value` now."""
+    def decision_at(self, arrival: Arrival, rung: int) -> Decision:
+        """What halving says about a trial that reaches `rung` now."""
         eta, mode = self.space.budget.eta, self.objective.mode
         if self.halving == "stop":
-            return decide(value, [arrival.value for arrival in self.arrivals[rung]], eta, mode)
-        return decide_arrival(Arrival(trial, value), rung, Standing(self.arrivals, self.paused), eta, mode)
+            return decide_among(arrival, self.arrivals[rung], eta, mode)
+        return decide_arrival(arrival, rung, Standing(self.arrivals, self.paused), eta, mode)
 
     @property
     def best(self) -> FinishedTrial | None:
@@ -206,18 +195,26 @@ class SearchState:
         return next(iter(self.ranked()), None)
 
     def ranked(self, *, unfinished: bool = False) -> list[FinishedTrial]:
-        """All trials with a value, best first: by merit, then by the value of their best epochs, then by number.
+        """All trials with a value that satisfy the constraints, best first; see `bmtune.records.ranked`.
 
         Trials that have ended can win, and paused ones as if they ended now: a search may be interrupted before that.
 
         Args:
             unfinished: Whether trials that still run can win too, as if they ended now.
         """
+        return self._ranking(unfinished=unfinished).ranked()
+
+    def pareto(self, *, unfinished: bool = False) -> list[FinishedTrial]:
+        """With several objectives, of `ranked` those that no other trial beats; else none."""
+        return self._ranking(unfinished=unfinished).pareto()
+
+    def nearest(self) -> FinishedTrial | None:
+        """The measured trial that violates the constraints least, or None."""
+        return self._ranking(unfinished=True).nearest()
+
+    def _ranking(self, *, unfinished: bool) -> Ranking:
         open_ones = self.running if unfinished else self.paused
-        candidates = [*self.finished.values(), *map(self._ended_now, open_ones)]
-        sign = -1 if self.objective.mode == "max" else 1
-        measured = [trial for trial in candidates if _is_measured(trial)]
-        return sorted(measured, key=lambda trial: (-self._merit(trial), sign * _value(trial), trial.run.number))
+        return Ranking([*self.finished.values(), *map(self._ended_now, open_ones)], self.aims, promotes=self._promotes)
 
     def _ended_now(self, number: int) -> FinishedTrial:
         trial, rung = self.running[number], self.paused.get(number)
@@ -232,10 +229,6 @@ class SearchState:
             time=0.0,
         )
         return FinishedTrial(trial, end)
-
-    def _merit(self, trial: FinishedTrial) -> float:
-        held, whole = trial.run.stopped_at is not None, trial.end.status == "completed"
-        return merit(passed=trial.run.passed, held=held, whole=whole, promotes=self._promotes)
 
     def apply(self, record: Record) -> None:
         """Takes one record in.
@@ -256,6 +249,9 @@ class SearchState:
                 self.end = None
             case TrialTaken():
                 self._trials.take(record, distributions(self.space, record.params))
+                self.taken.append(record)
+            case TrialEnqueued():
+                self._enqueue(record)
             case Notice():
                 pass
             case _:
@@ -285,6 +281,12 @@ class SearchState:
             raise ValueError(f"trial {number} must be running, but it is not")
         return self.running[number]
 
+    def _enqueue(self, record: TrialEnqueued) -> None:
+        if self.num_started:
+            raise ValueError("a configuration to try first must come before the first trial")
+        distributions(self.space, record.params)
+        self.enqueued.append(record.params)
+
     def _start(self, record: TrialStarted) -> None:
         if record.trial != self.num_started:
             raise ValueError(f"the next trial must be number {self.num_started}, but got {record.trial}")
@@ -312,7 +314,11 @@ class SearchState:
 
     def _rung(self, record: Rung) -> None:
         trial = self._trial(record.trial)
-        self.arrivals.setdefault(record.rung, []).append(Arrival(record.trial, record.value))
+        plain = self.aims.is_plain
+        arrival = (
+            Arrival(record.trial, record.value) if plain else self._arrival(record.trial, record.value, record.values)
+        )
+        self.arrivals.setdefault(record.rung, []).append(arrival)
         if record.decision in ("stop", "pause"):
             self.running[record.trial] = replace(trial, stopped_at=record.rung)
         else:
@@ -341,13 +347,3 @@ class SearchState:
         else:
             ended = OptunaState.PRUNED if record.status == "pruned" else OptunaState.FAIL
             self._trials.end(record.trial, ended)
-
-
-def _is_measured(trial: FinishedTrial) -> bool:
-    value = trial.end.value
-    return trial.end.status != "failed" and value is not None and math.isfinite(value)
-
-
-def _value(trial: FinishedTrial) -> float:
-    assert trial.end.value is not None
-    return trial.end.value

@@ -21,10 +21,10 @@ from bmtune.search.interruption import Interruption
 from bmtune.search.lanes import lanes
 from bmtune.search.ledger import Ledger
 from bmtune.search.resolve import ResolvedSearch
-from bmtune.search.state import RunningTrial
 from bmtune.search.trainable import BornTrial
 from bmtune.search.trial_run import Task
 from bmtune.search.trial_run import TrialReport
+from bmtune.search.trials import RunningTrial
 from bmtune.search.winner import trial_config
 
 

@@ -11,9 +11,11 @@ from pathlib import Path
 import optuna
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
+from optuna.trial import TrialState
 
 from bmtune.disk_space import Patience
 from bmtune.errors import StoppedBySignalError
+from bmtune.records import Metrics
 from bmtune.records import Record
 from bmtune.records import TrialFinished
 from bmtune.search.state import SearchState
@@ -126,6 +128,11 @@ def rebuild(path: Path, state: SearchState) -> None:
 def ended_trials(state: SearchState) -> list[FrozenTrial]:
     """What the file holds: the trials of other runs that proposals learn from, and our own in order of their ends."""
     taken = state.study.get_trials(deepcopy=False)[: state.num_taken]
+    if not state.aims.is_plain:
+        taken = [
+            _with_all_values(state, trial, record.metrics, record.status)
+            for trial, record in zip(taken, state.taken, strict=True)
+        ]
     return [*taken, *(_numbered(state, number) for number in state.finished)]
 
 
@@ -133,6 +140,32 @@ def _numbered(state: SearchState, number: int) -> FrozenTrial:
     """A trial of ours that bears its number: the file counts trials in order of their ends."""
     trial = copy.copy(state.in_study(number))
     trial.user_attrs = {**trial.user_attrs, NUMBER: number}
+    end = state.finished[number].end
+    if state.aims.is_plain or end.status == "failed":
+        return trial
+    return _with_all_values(state, trial, end.best_metrics, end.reason)
+
+
+def _with_all_values(state: SearchState, trial: FrozenTrial, metrics: Metrics | None, ended: str) -> FrozenTrial:
+    """A trial with all of its objectives, and how far it is within its constraints.
+
+    With several objectives Optuna knows no pruned trials and no values by epochs: each one that was measured counts as
+    complete, so that dashboards show it.
+    """
+    found = state.aims.counted(metrics)
+    trial = copy.copy(trial)
+    trial.user_attrs, trial.system_attrs = {**trial.user_attrs, "ended": ended}, dict(trial.system_attrs)
+    if found is not None:
+        for bound in state.aims.bounds:
+            value = found[bound.metric]
+            trial.set_constraint(
+                f"{bound.metric} {bound.relation} {bound.limit:g}",
+                value - bound.limit if bound.relation == "<=" else bound.limit - value,
+            )
+    if len(state.aims.objectives) > 1:
+        trial.state = TrialState.PRUNED if found is None else TrialState.COMPLETE
+        trial.values = None if found is None else [found[entry.metric] for entry in state.aims.objectives]
+        trial.intermediate_values = {}
     return trial
 
 
@@ -185,7 +218,7 @@ def _create(path: Path, state: SearchState, facts: dict[str, str]) -> optuna.Stu
     study = optuna.create_study(
         storage=RDBStorage(f"sqlite:///{path}"),
         study_name=facts["run"],
-        direction="maximize" if state.objective.mode == "max" else "minimize",
+        directions=["maximize" if entry.mode == "max" else "minimize" for entry in state.aims.objectives],
     )
     for name, value in facts.items():
         study.set_user_attr(name, value)
@@ -199,6 +232,6 @@ def _facts(state: SearchState) -> dict[str, str]:
         "run": header.run,
         "trainer": header.trainer,
         "dataset": header.dataset,
-        "objective": f"{header.objective.metric} ({header.objective.mode})",
+        "objective": ", ".join(f"{entry.metric} ({entry.mode})" for entry in (header.objective, *header.others)),
         "bmtune": header.bmtune,
     }

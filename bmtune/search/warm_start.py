@@ -1,5 +1,6 @@
 """What a new run learns from an old one: trials that it might have proposed, as far as it would have trained them."""
 
+import math
 from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,22 +15,26 @@ from bmtune.config.space_model import Params
 from bmtune.config.space_model import SearchSpace
 from bmtune.config.space_model import is_active
 from bmtune.config.space_model import plain
+from bmtune.records import Aims
 from bmtune.records import Epoch
+from bmtune.records import Metrics
 from bmtune.records import Notice
+from bmtune.records import Point
 from bmtune.records import Record
 from bmtune.records import Rung
 from bmtune.records import TrialFinished
 from bmtune.records import TrialStarted
 from bmtune.records import TrialTaken
+from bmtune.records import beats
 
 
 @dataclass
 class _Old:
-    """An old trial: what it was, and the new objective by epochs of its main phase."""
+    """An old trial: what it was, and what counts in the new run by epochs of its main phase."""
 
     started: TrialStarted
     budget: int = 0
-    values: dict[int, float] = field(default_factory=dict)
+    values: dict[int, Metrics] = field(default_factory=dict)
     ended: bool = False
     status: str = "pruned"
 
@@ -66,7 +71,7 @@ def _trials(records: Iterable[Record], new: SearchSpace) -> dict[int, _Old]:
             case TrialStarted():
                 trials[record.trial] = _Old(record)
             case Epoch():
-                _take_epoch(trials[record.trial], record, new.objective.name)
+                _take_epoch(trials[record.trial], record, new.aims)
             case Rung():
                 trials[record.trial].ended = record.decision in ("pause", "stop")
             case TrialFinished():
@@ -74,30 +79,44 @@ def _trials(records: Iterable[Record], new: SearchSpace) -> dict[int, _Old]:
     return trials
 
 
-def _take_epoch(trial: _Old, record: Epoch, metric: str) -> None:
-    value = record.metrics.get(metric)
+def _take_epoch(trial: _Old, record: Epoch, aims: Aims) -> None:
+    values = aims.counted(record.metrics)
     # As in the search itself: an epoch counts with the report that finishes it.
-    if value is not None and record.budget > trial.budget and record.eligible:
-        trial.values[record.budget] = value
+    if values is not None and record.budget > trial.budget and record.eligible:
+        trial.values[record.budget] = values
     trial.budget, trial.ended = max(trial.budget, record.budget), False
 
 
 def _taken(trial: _Old, old: SearchSpace, run: str, new: SearchSpace) -> TrialTaken | None:
     """An old trial as the new run takes it, or None."""
     most = new.budget.max_epochs
-    values = {epoch: value for epoch, value in trial.values.items() if epoch <= most and value == value}
+    aims, first = new.aims, new.objective.name
+    found = {epoch: values for epoch, values in trial.values.items() if epoch <= most and not math.isnan(values[first])}
     params = params_in(new, old.configure(trial.started.params))
-    if not values or params is None:
+    best = _best_epoch(found, aims)
+    if best is None or params is None:
         return None
-    best = (max if new.objective.direction == "max" else min)(values.values())
     return TrialTaken(
         from_run=run,
         from_trial=trial.started.trial,
         params=params,
         status=_status(trial, old.budget.max_epochs, most),
-        value=best,
-        values=values,
+        value=found[best][first],
+        values={epoch: values[first] for epoch, values in found.items()},
+        metrics=None if aims.is_plain else found[best],
     )
+
+
+def _best_epoch(found: Mapping[int, Metrics], aims: Aims) -> int | None:
+    """The epoch that the trainer would have kept: the latest that none before it equals or beats; None: none."""
+    before: list[Point] = []
+    best = None
+    for epoch in sorted(found):
+        point = aims.point(found[epoch])
+        if point is not None and not any(known == point or beats(known, point) for known in before):
+            best = epoch
+            before.append(point)
+    return best
 
 
 def _status(trial: _Old, before: int, most: int) -> Literal["completed", "pruned"]:
@@ -108,23 +127,38 @@ def _status(trial: _Old, before: int, most: int) -> Literal["completed", "pruned
 
 def params_in(space: SearchSpace, config: TrialConfig) -> Params | None:
     """The searched values with which a space gives this configuration, seeds and budget aside; None where none do."""
+    params = searched_values(space, config)
+    if isinstance(params, Misfit):
+        return None
+    same = compared(space, space.configure(params)) == compared(space, config)
+    return params if same else None
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """Why a configuration has no place in a space, as the end of a sentence."""
+
+    reason: str
+
+
+def searched_values(space: SearchSpace, config: TrialConfig) -> Params | Misfit:
+    """The values that a configuration has of what a space searches, whatever else it holds."""
     params: Params = {}
     for path, dimension in space.parameters:
         if is_active(dimension, params):
             try:
                 value = plain(get(config, path))
             except KeyError:
-                return None
+                return Misfit(f"it has no {path}, which is searched")
             if not dimension.contains(value):
-                return None
+                return Misfit(f"its {path} is {value}, outside {dimension.describe()}")
             params[path] = value
-    same = _compared(space, space.configure(params)) == _compared(space, config)
-    return params if same else None
+    return params
 
 
-def _compared(space: SearchSpace, config: TrialConfig) -> Mapping[str, Any]:
+def compared(space: SearchSpace, config: TrialConfig) -> Mapping[str, Any]:
     """A configuration without what the search sets."""
-    raw = config.model_dump(mode="json", exclude={"name", "seed", "pre_seed"})
+    raw = config.model_dump(mode="json", exclude={"name", "seed", "pre_seed", "best_epoch"})
     main = raw["trainer"][MAIN_PHASE[space.trainer].removeprefix("trainer.")]
     for name in ("max_epoch", "stop_crit", "metrics"):
         del main[name]

@@ -9,6 +9,7 @@ from bmtune.tracking.keys import test_values
 from bmtune.tracking.process import WandbMode
 from bmtune.tracking.process import WandbProcess
 from bmtune.tracking.process import check_login
+from bmtune.tracking.service import read_link
 from bmtune.tracking.sink import ActiveRunSink
 from bmtune.tracking.sink import MetricSink
 from bmtune.tracking.sink import NullSink
@@ -24,5 +25,6 @@ __all__ = [
     "check_login",
     "epoch_values",
     "picture_path",
+    "read_link",
     "test_values",
 ]

@@ -10,7 +10,9 @@ from typing import Protocol
 
 from pydantic import JsonValue
 
+from bmtune.records import Aims
 from bmtune.records import Epoch
+from bmtune.records import Point
 from bmtune.records import PretrainingShared
 from bmtune.records import Record
 from bmtune.records import RunFinished
@@ -19,6 +21,7 @@ from bmtune.records import RunStarted
 from bmtune.records import TrialFinished
 from bmtune.records import TrialPromoted
 from bmtune.records import TrialStarted
+from bmtune.records import aims_in
 from bmtune.records import merit
 from bmtune.tracking.keys import epoch_times
 from bmtune.tracking.keys import epoch_values
@@ -76,6 +79,7 @@ class _Trial:
     ended: bool = False
     whole: bool = False
     value: float | None = None
+    point: Point | None = None
     failed: bool = False
 
 
@@ -98,6 +102,7 @@ class TrialRuns:
         self._sent = sent
         self._on_sent = on_sent
         self._header: RunStarted | None = None
+        self._aims = Aims(())
         self._open: dict[int, _Trial] = {}
         self._champion: int | None = None
         self._promotes = False
@@ -107,7 +112,7 @@ class TrialRuns:
         """Takes one record."""
         match record:
             case RunStarted():
-                self._header = record
+                self._header, self._aims = record, aims_in(record)
             case TrialStarted():
                 if record.trial not in self._sent:
                     self._open[record.trial] = _Trial(record, self._service.open(self._facts(record)))
@@ -198,6 +203,7 @@ class TrialRuns:
         trial.run.summary.update({**times, **best, "best/epoch": record.best_epoch, **ended})
         trial.ended = True
         trial.value, trial.failed, trial.whole = record.value, record.status == "failed", record.status == "completed"
+        trial.point = self._aims.point(record.best_metrics)
         if not self._is_champion(trial):
             self._close(record.trial)
             return
@@ -209,13 +215,19 @@ class TrialRuns:
         """Whether a trial that ended is the best so far, as the search chooses: by merit first."""
         if trial.failed or trial.value is None or trial.value != trial.value:
             return False
+        if not self._aims.is_plain and (trial.point is None or trial.point.violation):
+            return False
         champion = self._open.get(self._champion) if self._champion is not None else None
         if champion is None or champion.value is None:
             return True
+        if len(self._aims.objectives) > 1:
+            # The first of a Pareto set is the one with the best first objective.
+            assert trial.point is not None, "it was checked"
+            assert champion.point is not None, "it was checked when it became the champion"
+            return trial.point.costs < champion.point.costs
         if self._merit(trial) != self._merit(champion):
             return self._merit(trial) > self._merit(champion)
-        assert self._header is not None, "records begin with the run"
-        return self._header.objective.better(trial.value, champion.value)
+        return self._aims.objectives[0].better(trial.value, champion.value)
 
     def _finish_search(self, record: RunFinished) -> None:
         winner = self._open.get(record.best) if record.best is not None else None

@@ -5,12 +5,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from bmtune.tracking.runs import RunFacts
 
 PROJECT = "bmtune"
 INIT_TIMEOUT_S = 30
 FINISH_TIMEOUT_S = 60
+LINK_FILE = "link.txt"
+"""Below `wandb/` in the run folder: where W&B shows the search."""
 
 
 class WandbService:
@@ -69,7 +72,7 @@ class WandbService:
             finish_timeout_raises=True,
         )
         online = self.mode == "online"
-        return wandb.init(
+        run = wandb.init(
             project=None if "WANDB_PROJECT" in os.environ else PROJECT,
             group=facts.group,
             id=facts.id,
@@ -82,12 +85,36 @@ class WandbService:
             dir=self._folder,
             settings=settings,
         )
+        if online:
+            write_link(self._folder, run.url, facts.group)
+        return run
 
     def _go_offline(self, reason: str) -> None:
         if self.mode == "online":
             self.mode = "offline"
             kept = self._folder / "wandb"
             self._tell(f"{reason}; from here on runs are kept in {kept} and `wandb sync {kept}/*run-*` sends them")
+
+
+def write_link(folder: Path, url: str | None, group: str) -> None:
+    """Remembers where W&B shows a search.
+
+    Args:
+        folder: The run folder.
+        url: Of one of its W&B runs, as W&B gives it.
+        group: The group of all of them.
+    """
+    if url is not None and "/runs/" in url:
+        (folder / "wandb").mkdir(exist_ok=True)
+        (folder / "wandb" / LINK_FILE).write_text(f"{url.partition('/runs/')[0]}/groups/{quote(group)}\n")
+
+
+def read_link(folder: Path) -> str | None:
+    """Where W&B shows the search of a run folder; None where it was told nothing online."""
+    try:
+        return (folder / "wandb" / LINK_FILE).read_text(encoding="utf-8").strip() or None
+    except (OSError, ValueError):
+        return None
 
 
 def _first_line(error: Exception) -> str:

@@ -24,6 +24,7 @@ from bmtune.training.state import TrialState
 from bmtune.training.status import Status
 from bmtune.training.watch import Best
 from bmtune.training.watch import better
+from bmtune.training.watch import latest_unbeaten
 from bmtune.training.watch import phase_status
 
 MAIN_PHASE = {"classification": "pre", "gan": "gan", "generative": "gen", "adversarial": "adv"}
@@ -135,7 +136,10 @@ def _after_epoch(
 ) -> tuple[TrialState, bool, dict[str, float]]:
     """What follows an epoch of `pre`, `re` or a likelihood: state, whether it is eligible, and further metrics."""
     rules, is_main = PHASES[state.phase].rules(problem), main_phase(problem) == state.phase
-    best = better(state.best, Best(state.visit_epoch, metrics, state.cores), rules.stop_crit)
+    candidate = Best(state.visit_epoch, metrics, state.cores)
+    best = (
+        _better_of_main(problem, state.best, candidate) if is_main else better(state.best, candidate, rules.stop_crit)
+    )
     goal = state.target if is_main else state.goal
     status = phase_status(rules, state.visit_epoch, best, goal, metrics)
     state = replace(state, best=best, budget=state.visit_epoch if is_main else state.budget)
@@ -202,9 +206,17 @@ def _finish_gan_epoch(problem: Problem, state: TrialState, metrics: dict[str, fl
     rules = PHASES["gan"].rules(problem)
     best = state.best
     if eligible:
-        best = better(best, Best(state.visit_epoch, metrics, state.cores), rules.stop_crit)
+        best = _better_of_main(problem, best, Best(state.visit_epoch, metrics, state.cores))
     status = phase_status(rules, state.visit_epoch, best, state.target if eligible else {}, metrics)
     return replace(state, best=best, budget=state.visit_epoch, status=status)
+
+
+def _better_of_main(problem: Problem, best: Best | None, candidate: Best) -> Best | None:
+    """The better one of two epochs of the main phase."""
+    aims = problem.config.aims
+    if aims.is_plain:
+        return better(best, candidate, problem.config.main_trainer.stop_crit)
+    return latest_unbeaten(best, candidate, aims)
 
 
 def _needs_retraining(problem: Problem, goal: Mapping[str, float], metrics: Mapping[str, float]) -> bool:

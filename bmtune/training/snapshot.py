@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from bmtune.born import Cores
+from bmtune.records import Point
 from bmtune.training.optimizers import OptimizerState
 from bmtune.training.player import Player
 from bmtune.training.player import Players
@@ -27,7 +28,7 @@ def to_checkpoint(state: TrialState) -> tuple[dict[str, Tensor], dict[str, Any]]
             None if players is None else [_save_player(f"{name}/{i}", p, tensors) for i, p in enumerate(players)]
         )
     for name, best in (("best", state.best), ("main_best", state.main_best)):
-        facts[name] = None if best is None else {"epoch": best.epoch, "metrics": best.metrics}
+        facts[name] = None if best is None else _plain_best(best)
         if best is not None:
             tensors |= {f"{name}/{part}": tensor for part, tensor in best.cores._asdict().items()}
     return tensors, facts
@@ -44,6 +45,13 @@ def from_checkpoint(problem: Problem, tensors: Mapping[str, Tensor], facts: Mapp
         best=_load_best("best", facts, placed),
         main_best=_load_best("main_best", facts, placed),
     )
+
+
+def _plain_best(best: Best) -> dict[str, Any]:
+    found: dict[str, Any] = {"epoch": best.epoch, "metrics": best.metrics}
+    if best.front:
+        found["front"] = [{"costs": list(point.costs), "violation": point.violation} for point in best.front]
+    return found
 
 
 def _plain(value: Any) -> Any:
@@ -74,4 +82,5 @@ def _load_best(name: str, facts: Mapping[str, Any], tensors: Mapping[str, Tensor
     if facts[name] is None:
         return None
     cores = Cores(**{part: tensors[f"{name}/{part}"] for part in Cores._fields})
-    return Best(facts[name]["epoch"], facts[name]["metrics"], cores)
+    front = tuple(Point(tuple(point["costs"]), point["violation"]) for point in facts[name].get("front", ()))
+    return Best(facts[name]["epoch"], facts[name]["metrics"], cores, front)

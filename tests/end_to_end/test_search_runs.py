@@ -61,15 +61,26 @@ def whole(request: Any, backend: Any, tmp_path_factory: pytest.TempPathFactory) 
     class Heard:
         def __init__(self) -> None:
             self.records: list[Any] = []
+            self.lanes: Callable[[], Any] = tuple
+            self.occupied: list[Any] = []
 
         def on_record(self, record: Any) -> None:
             self.records.append(record)
+            self.occupied.append(self.lanes())
+
+        def on_lanes(self, lanes: Callable[[], Any]) -> None:
+            self.lanes = lanes
 
     path = tmp_path_factory.mktemp("whole")
     (path / "space.yaml").write_text(SPACE)
     space, heard = load_space(path / "space.yaml"), Heard()
     space = replace(space, run=space.run.model_copy(update={"pack": request.param}))
-    outcome = run_search(ResolvedSearch(space, path / "run", None, "hash"), heard, backend=backend)
+    outcome = run_search(ResolvedSearch(space, path / "run", None, "hash"), heard, backend=backend, watcher=heard)
+    taken = [sum(count for count, _ in hosts) for hosts in heard.occupied]
+    most = [sum(most for _, most in hosts) for hosts in heard.occupied]
+    # Processes of one trial each have no lanes to tell of.
+    assert (max(taken) > 0) == (request.param == "auto")
+    assert all(here <= there for here, there in zip(taken, most, strict=True))
     return space, outcome, heard.records
 
 

@@ -93,6 +93,8 @@ OTHER = {
     "evaluation.strengths": (0.15,),
     "betas": (0.3, 0.4),
     "curriculum.start": 0.25,
+    "best_epoch.objectives": ("acc",),
+    "best_epoch.constraints": ("loss <= 0.5",),
 }
 """Another valid value where none can be worked out; None where there is none for these bases."""
 

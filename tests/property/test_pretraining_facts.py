@@ -34,6 +34,8 @@ SPECIAL: dict[str, list[Any]] = {
     "data.pool": [2],
     "data.label": ["y"],
     "data.root": ["elsewhere"],
+    "best_epoch.objectives": [["acc"]],
+    "best_epoch.constraints": [["loss <= 0.5"]],
 }
 """Values where no general rule finds one."""
 NEEDS: dict[str, dict[str, Any]] = {

@@ -184,7 +184,7 @@ def test_promotion_invariants(values: list[float | None], eta: int, mode: Any, p
         own = arrivals[trial].value
         assert own is not None
         assert math.isfinite(own)
-        finite = [value for _, value in arrivals if value is not None and math.isfinite(value)]
+        finite = [value for _, value, _ in arrivals if value is not None and math.isfinite(value)]
         # It is among the best 1/eta of all that had arrived, and nobody goes on twice.
         assert sum(sign * value > sign * own for value in finite) < len(arrivals) // eta
         assert trial not in promoted
@@ -208,7 +208,7 @@ def test_promotion_invariants(values: list[float | None], eta: int, mode: Any, p
     # With places for all, every one of the best 1/eta has gone on.
     comparable = [entry for entry in arrivals if entry.value is not None and math.isfinite(entry.value)]
     ordered = sorted(comparable, key=lambda entry: -sign * (entry.value or 0.0))
-    assert {trial for trial, _ in ordered[: len(arrivals) // eta]} <= set(promoted)
+    assert {entry.trial for entry in ordered[: len(arrivals) // eta]} <= set(promoted)
 
 
 @given(grace=st.integers(1, 50), eta=st.integers(2, 5), max_epochs=st.integers(1, 500))

@@ -125,7 +125,7 @@ def test_a_line_that_is_no_record_names_the_line(path: Path) -> None:
 
 
 def test_another_version_is_named(path: Path) -> None:
-    path.write_bytes(to_line(HEADER).replace(b'"version":3', b'"version":7'))
+    path.write_bytes(to_line(HEADER).replace(b'"version":4', b'"version":7'))
     with pytest.raises(FormatError, match="bmtune.records version 7"):
         read_records(path)
 

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from bmtune.cli.app import main
 from bmtune.config.best import BestFile
 from bmtune.config.space import load_space
 from bmtune.confirmation.progress import Follower
+from bmtune.records import LaneWatcher
 from bmtune.records import Listener
 from bmtune.records import Objective
 from bmtune.records import RunStarted
@@ -38,8 +40,10 @@ class Search:
         self.signal: int | None = None
         monkeypatch.setattr(searching, "search", self)
 
-    def __call__(self, request: SearchRequest, listener: Listener, follower: Follower) -> SearchOutcome:
-        assert follower is listener
+    def __call__(
+        self, request: SearchRequest, listener: Listener, follower: Follower, watcher: LaneWatcher
+    ) -> SearchOutcome:
+        assert follower is watcher is listener
         self.requests.append(request)
         listener.on_record(
             RunStarted(
@@ -88,7 +92,7 @@ def test_every_option_reaches_the_request(stub: Search, here: Path):
             trials=5,
             max_epochs=7,
             time_budget_s=600.0,
-            metric="acc",
+            metrics=("acc",),
             seed=3,
             name="night",
             storage=Path("elsewhere"),
@@ -106,6 +110,26 @@ def test_every_option_reaches_the_request(stub: Search, here: Path):
     ]
 
 
+def test_several_objectives_and_what_is_tried_first_reach_the_request(stub: Search, here: Path):
+    space = Path(__file__).parents[3] / "search_spaces" / "gan.yaml"
+    (here / "outputs" / "dusk").mkdir(parents=True)
+    (here / "outputs" / "dusk" / "search.yaml").write_text(space.read_text())
+    (here / "a.yaml").write_text("born.bond_dim: 8")
+    (here / "b.yaml").write_text("born: {bond_dim: 9}")
+    text = "search gan --metric acc --metric rob --constraint fid<=0.1 --constraint loss<=1 --from dusk --from-top 3"
+    assert main([*text.split(), "--enqueue", "a.yaml", "--enqueue", "b.yaml"]) == 0
+    assert stub.requests == [
+        SearchRequest(
+            trainer="gan",
+            metrics=("acc", "rob"),
+            constraints=("fid<=0.1", "loss<=1"),
+            from_run="dusk",
+            from_top=3,
+            enqueue=(Path("a.yaml"), Path("b.yaml")),
+        )
+    ]
+
+
 def test_a_log_gets_lines_and_then_the_best_configuration(stub: Search, capsys: pytest.CaptureFixture[str]):
     assert main(["search", "gan"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -113,6 +137,43 @@ def test_a_log_gets_lines_and_then_the_best_configuration(stub: Search, capsys: 
     assert "run night: gan on iris" in lines[1]
     assert lines[2] == "# the best configuration, kept in outputs/night/best.yaml"
     assert lines[3] == "format: bmtune.best"
+
+
+def test_a_program_gets_events_and_nothing_else(stub: Search, capsys: pytest.CaptureFixture[str]):
+    assert main(["search", "gan", "--json"]) == 0
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [event["event"] for event in events] == ["starting", "started", "result"]
+    assert all((event["format"], event["version"]) == ("bmtune.events", 1) for event in events)
+    assert events[1]["objectives"] == [{"metric": "fid", "mode": "min"}]
+    told = {key: value for key, value in events[2].items() if key not in ("format", "version", "time", "elapsed_s")}
+    assert told == {
+        "event": "result",
+        "run_folder": "outputs/night",
+        "best_file": "outputs/night/best.yaml",
+        "trial": 1,
+        "value": 0.1,
+        "verdict": None,
+        "interrupted": False,
+        "exit_code": 0,
+    }
+
+
+def test_a_program_hears_of_an_interruption(stub: Search, capsys: pytest.CaptureFixture[str]):
+    stub.signal = 15
+    assert main(["search", "gan", "--json"]) == 143
+    captured = capsys.readouterr()
+    last = json.loads(captured.out.splitlines()[-1])
+    assert (last["interrupted"], last["exit_code"]) == (True, 143)
+    assert "go on with: bmtune search gan --name night --resume" in captured.err
+
+
+def test_a_program_gets_a_dry_run_as_one_event(stub: Search, capsys: pytest.CaptureFixture[str]):
+    assert main(["search", "classification", "--dataset", "iris", "--trials", "3", "--dry-run", "--json"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    event = json.loads(line)
+    assert (event["event"], event["resumes"]) == ("resolved", False)
+    assert event["search"]["budget"]["trials"] == 3
+    assert stub.requests == []
 
 
 @pytest.mark.parametrize(("number", "code"), [(2, 130), (15, 143), (1, 129)])

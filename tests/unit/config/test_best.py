@@ -33,7 +33,7 @@ def test_the_file_comes_back_equal(tmp_path: Path) -> None:
 def test_another_version_is_named(tmp_path: Path) -> None:
     write_best(tmp_path / "best.yaml", BEST)
     path = tmp_path / "best.yaml"
-    path.write_text(path.read_text().replace("version: 2", "version: 9"))
+    path.write_text(path.read_text().replace("version: 3", "version: 9"))
     with pytest.raises(FormatError, match="bmtune.best version 9"):
         read_best(path)
 
@@ -49,5 +49,5 @@ def test_a_broken_value_names_its_key(tmp_path: Path) -> None:
 def test_a_file_of_the_version_without_confirmations_is_read(tmp_path: Path) -> None:
     path = tmp_path / "best.yaml"
     write_best(path, BEST)
-    path.write_text(path.read_text().replace("version: 2", "version: 1").replace("confirmation: null\n", ""))
+    path.write_text(path.read_text().replace("version: 3", "version: 1").replace("confirmation: null\n", ""))
     assert read_best(path) == BEST.model_copy(update={"version": 1})

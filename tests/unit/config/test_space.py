@@ -96,7 +96,7 @@ def test_a_trial_is_configured_with_its_values(make_space: MakeSpace) -> None:
         ("eta: 3", "eta: 1", "budget.eta"),
         ("metric: fid", "metric: fdi", "a metric must be one of"),
         ("trainer: gan", "trainer: gna", "one of classification, gan"),
-        ("trainer: gan", "trainer: gan\nversion: 2", "version 2"),
+        ("trainer: gan", "trainer: gan\nversion: 3", "version 3"),
         ("trainer: gan", "trainer: gan\ntrainer: gan", "'trainer' is given twice"),
         ("trainer: gan\n", "trainer: gan\nbase: {recipe: classification}\n", "given twice"),
         ("born: {bond_dim: 6}", "recipe: classification", "base.recipe"),

@@ -68,6 +68,12 @@ def records(num_running: int = 3) -> list[Record]:
     return found
 
 
+def rows_of(drawn: str) -> list[str]:
+    """The rows of the table, below its header."""
+    lines = drawn.splitlines()
+    return lines[1 + next(place for place, line in enumerate(lines) if line.split()[:1] == ["trial"]) :]
+
+
 class Clock:
     def __init__(self) -> None:
         self.now = 0.0
@@ -108,25 +114,26 @@ def test_the_head_counts_paused_and_promoted_trials_and_the_table_leaves_paused_
         *(Rung(trial=trial, rung=4, value=1.0, decision="pause") for trial in (2, 3)),
         TrialPromoted(trial=3, rung=4, time=1.0),
     ]
-    drawn = text(live_with(target, clock, found), target).splitlines()
-    assert "3/8 trials, 2 running, 1 paused, 1 promoted later, 1 pruned, 1 failed" in drawn[0]
-    assert [row.split()[0] for row in drawn[3:]] == ["3", "4"]
+    drawn = text(live_with(target, clock, found), target)
+    assert "3/8 trials, 2 running, 1 paused, 1 promoted later, 1 pruned, 1 failed" in drawn.splitlines()[0]
+    assert [row.split()[0] for row in rows_of(drawn)] == ["3", "4"]
 
 
 def test_the_table_has_a_row_for_each_running_trial_and_for_no_other(clock: Clock):
     target = console()
-    rows = text(live_with(target, clock, records()), target).splitlines()[3:]
+    rows = rows_of(text(live_with(target, clock, records()), target))
     assert [row.split()[:4] for row in rows] == [
         [str(trial), "gan", "4/9", f"{1 / (trial + 1):.4g}"] for trial in (2, 3, 4)
     ]
     assert all("acc 0.5" in row and "train/" not in row for row in rows)
 
 
-def test_more_trials_than_lines_are_counted_instead_of_drawn(clock: Clock):
-    target = console(height=12)
+@pytest.mark.parametrize(("width", "more"), [(120, "45 more"), (40, "48 more")])
+def test_more_trials_than_lines_are_counted_instead_of_drawn(clock: Clock, width: int, more: str):
+    target = console(width=width, height=12)
     drawn = text(live_with(target, clock, records(num_running=50)), target)
-    assert len(drawn.splitlines()) <= 12
-    assert "45 more" in drawn
+    assert len(drawn.splitlines()) < 12
+    assert more in drawn
 
 
 @pytest.mark.parametrize("width", [20, 40, 60, 71])
@@ -135,6 +142,66 @@ def test_a_narrow_terminal_keeps_trial_epoch_and_best_within_its_width(clock: Cl
     lines = text(live_with(target, clock, records()), target).splitlines()
     assert all(len(line) <= width for line in lines)
     assert any(line.split() == ["2", "4/9", "0.3333"] for line in lines)
+
+
+def test_the_best_value_is_told_with_the_one_before_it_and_when_it_came(clock: Clock):
+    target = console(width=160)
+    live = live_with(target, clock, records())
+    text(live, target)
+    better = {"fid": 0.1, "acc": 0.6}
+    live.on_record(
+        Epoch(
+            trial=2,
+            phase="gan",
+            epoch=5,
+            budget=5,
+            metrics=better,
+            seconds=0.5,
+            eligible=True,
+            best_epoch=5,
+            best_metrics=better,
+        )
+    )
+    clock.now = 20.0
+    text(live, target)
+    clock.now = 32.0
+    drawn = text(live, target).splitlines()
+    assert drawn[1].rstrip() == "best so far: trial 2, fid 0.1, acc 0.6 at epoch 5 (before: 0.2, 12 s ago)"
+    bar, course = next(line for line in drawn if " to " in line).split(maxsplit=1)
+    assert set(bar) == {"━"}
+    assert course.split() == ["▁" * 26 + "█" * 6, "0.2", "to", "0.1"] or course.endswith("0.2 to 0.1")
+
+
+def test_what_most_trials_fail_of_is_told(clock: Clock):
+    target = console(width=60)
+    failures = [
+        record for trial in (2, 3) for record in [TrialFinished(trial=trial, status="failed", reason="burst", time=2.0)]
+    ]
+    drawn = text(live_with(target, clock, [*records(), *failures]), target)
+    assert "failed: 2 x burst" in drawn
+    assert "failed:" not in text(live_with(target, clock, records()[:3]), target)
+
+
+@pytest.mark.parametrize(
+    ("lanes", "words"),
+    [
+        ((), "3 running, "),
+        (((8, 10), (3, 10)), "3 running in lanes 8/10 3/10, "),
+        (((8, 10),) * 5, "3 running in 40/50 lanes of 5 processes, "),
+    ],
+)
+def test_the_head_tells_how_full_the_processes_are(clock: Clock, lanes: tuple[tuple[int, int], ...], words: str):
+    target = console(width=160)
+    live = live_with(target, clock, records())
+    live.on_lanes(lambda: lanes)
+    assert words in text(live, target).splitlines()[0]
+
+
+def test_without_block_characters_the_course_is_drawn_in_ascii(clock: Clock):
+    target = Console(file=io.TextIOWrapper(io.BytesIO(), encoding="ascii"), force_terminal=False, width=120, height=24)
+    drawn = text(live_with(target, clock, records()), target)
+    assert drawn.isascii()
+    assert " to " in drawn
 
 
 def test_a_run_that_goes_on_says_what_there_was(clock: Clock):

@@ -15,10 +15,10 @@ from bmtune.records import Epoch
 from bmtune.records import Notice
 from bmtune.records import read_records
 from bmtune.search.ledger import Ledger
-from bmtune.search.state import RunningTrial
 from bmtune.search.trial_run import Task
 from bmtune.search.trial_run import TrialEnd
 from bmtune.search.trial_run import TrialReport
+from bmtune.search.trials import RunningTrial
 
 # Importing Ray Tune takes a second.
 pytestmark = pytest.mark.slow

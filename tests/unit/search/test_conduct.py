@@ -147,7 +147,7 @@ def test_an_epoch_that_was_recorded_already_is_not_recorded_again(ledger: Ledger
     take_report(ledger, trial, again)
     records = read_records(tmp_path / "records.jsonl").records
     assert [record.epoch for record in records if isinstance(record, Epoch)] == [1, 2]
-    assert ledger.state.arrivals[1] == [(trial, 1.0)]
+    assert [arrival[:2] for arrival in ledger.state.arrivals[1]] == [(trial, 1.0)]
 
 
 def test_an_epoch_counts_with_the_report_that_finishes_it(ledger: Ledger) -> None:
@@ -157,7 +157,7 @@ def test_an_epoch_counts_with_the_report_that_finishes_it(ledger: Ledger) -> Non
     take_report(ledger, trial, TrialReport(epochs=(interrupted,)))
     assert ledger.state.arrivals[1] == []
     take_report(ledger, trial, TrialReport(epochs=(retrained,)))
-    assert ledger.state.arrivals[1] == [(trial, 0.4)]
+    assert [arrival[:2] for arrival in ledger.state.arrivals[1]] == [(trial, 0.4)]
     assert ledger.state.study.trials[trial].intermediate_values == {1: 0.4}
 
 

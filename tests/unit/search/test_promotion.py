@@ -19,6 +19,7 @@ from bmtune.search.conduct import end_remaining
 from bmtune.search.conduct import end_trial
 from bmtune.search.conduct import promote_trial
 from bmtune.search.conduct import take_report
+from bmtune.search.halving import Arrival
 from bmtune.search.ledger import Ledger
 from bmtune.search.proposals import propose
 from bmtune.search.state import SearchState
@@ -86,7 +87,7 @@ def test_trials_pause_until_one_in_eta_of_their_rung_goes_on(make_ledger: Callab
 def test_a_trial_that_is_promotable_as_it_arrives_goes_on_at_once(make_ledger: Callable[[int], Ledger]) -> None:
     ledger = make_ledger(20)
     assert start(ledger, 3.0, 2.0, 1.0) == ["pause", "pause", "continue"]
-    assert ledger.state.arrivals[1] == [(0, 3.0), (1, 2.0), (2, 1.0)]
+    assert [arrival[:2] for arrival in ledger.state.arrivals[1]] == [(0, 3.0), (1, 2.0), (2, 1.0)]
     assert ledger.state.running[2].stopped_at is None
 
 
@@ -225,7 +226,7 @@ def test_a_replay_gives_the_same_state_after_every_record(make_ledger: Callable[
     state = SearchState(ledger.state.space)
     for position, record in enumerate(records):
         if isinstance(record, Rung):
-            assert state.decision_at(record.trial, record.rung, record.value) == record.decision
+            assert state.decision_at(Arrival(record.trial, record.value), record.rung) == record.decision
         if isinstance(record, TrialPromoted):
             assert state.promotion == (record.trial, record.rung)
         state.apply(record)

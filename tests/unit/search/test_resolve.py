@@ -26,7 +26,7 @@ def request_for(tmp_path: Path) -> Any:
 def test_options_replace_what_the_space_says(request_for: Any) -> None:
     space = resolve_options(
         request_for(
-            dataset="iris", trials=3, max_epochs=5, metric="genloss", seed=4, sampler="random", scheduler="none"
+            dataset="iris", trials=3, max_epochs=5, metrics=("genloss",), seed=4, sampler="random", scheduler="none"
         )
     ).space
     assert (space.budget.trials, space.budget.max_epochs, space.objective.name) == (3, 5, "genloss")
@@ -118,7 +118,7 @@ def test_search_yaml_gives_the_same_search_again(request_for: Any, tmp_path: Pat
     [
         ({"trainer": "gna"}, ConfigError, "did you mean 'gan'?"),
         ({"dataset": "moon_4k"}, ConfigError, "did you mean 'moons_4k'?"),
-        ({"metric": "fdi"}, ConfigError, "(command line: --metric); did you mean 'fid'?"),
+        ({"metrics": ("fdi",)}, ConfigError, "(command line: --metric); did you mean 'fid'?"),
         ({"trials": 0}, ConfigError, "(command line: --trials)"),
         ({"max_epochs": 0}, ConfigError, "--max-epochs"),
         ({"sampler": "tpo"}, ConfigError, "must be one of tpe, random, but got 'tpo'"),

@@ -134,7 +134,7 @@ def test_what_does_not_change_results_may_change(make_run: Callable[..., Path], 
     [
         ({"seed": 3}, "run.seed: 0 -> 3"),
         ({"max_epochs": 27}, "budget.max_epochs: 9 -> 27"),
-        ({"metric": "acc"}, "objective.metric: loss -> acc"),
+        ({"metrics": ("acc",)}, "objective.metric: loss -> acc"),
         ({"sampler": "random"}, "run.sampler: tpe -> random"),
         ({"scheduler": "none"}, "run.scheduler: asha -> none"),
         ({"dataset": "iris"}, "base.data.dataset: moons_small -> iris"),

@@ -1,5 +1,7 @@
 import pytest
 
+from bmtune.records import Bound
+from bmtune.records import Objective
 from bmtune.records import PretrainingShared
 from bmtune.records import Rung
 from bmtune.records import TrialPromoted
@@ -146,6 +148,22 @@ def test_a_trial_that_went_on_from_a_rung_takes_the_place_of_one_that_waits_ther
     service, _, sent = told(records)
     assert sent == [1]
     assert [run.exit_code for run in service.runs] == [None, 0]
+
+
+@pytest.mark.parametrize(
+    ("more", "codes"),
+    [
+        # The first one of a Pareto set has the best first objective, whatever halving thought of it.
+        ({"others": (Objective(metric="acc", mode="max"),)}, [0, None, 1]),
+        # Nothing that breaks a constraint can win.
+        ({"bounds": (Bound(metric="fid", relation=">=", limit=0.005),)}, [None, 0, 1]),
+    ],
+)
+def test_the_run_that_stays_open_is_that_of_the_trial_that_may_win(told, search_records, more, codes):
+    records = [search_records[0].model_copy(update=more), *search_records[1:-1]]
+    service, runs, _ = told(records)
+    assert [run.exit_code for run in service.runs] == codes
+    runs.close()
 
 
 def test_an_interrupted_search_leaves_no_run_open(told, search_records):

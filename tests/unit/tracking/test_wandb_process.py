@@ -12,6 +12,7 @@ from bmtune.tracking import check_login
 from bmtune.tracking import process
 from bmtune.tracking.runs import RunFacts
 from bmtune.tracking.service import WandbService
+from bmtune.tracking.service import read_link
 
 
 @pytest.fixture(autouse=True)
@@ -123,11 +124,13 @@ def test_a_run_that_takes_too_long_is_left_to_sync(monkeypatch, tmp_path):
     def finish(exit_code):
         raise TimeoutError
 
-    fake_wandb(monkeypatch, lambda **options: SimpleNamespace(finish=finish))
+    url = "https://wandb.example/me/bmtune/runs/i"
+    fake_wandb(monkeypatch, lambda **options: SimpleNamespace(finish=finish, url=url))
     service = WandbService(tmp_path, "online", told.append)
     service.finish(service.open(RunFacts(id="i", name="n", group="g", config={})), 0)
     assert service.mode == "offline"
     assert "wandb sync" in told[0]
+    assert read_link(tmp_path) == "https://wandb.example/me/bmtune/groups/g"
 
 
 def test_the_settings_keep_wandb_silent_and_out_of_the_way(monkeypatch, tmp_path):

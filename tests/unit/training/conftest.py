@@ -21,7 +21,17 @@ def load(dataset, embedding):
 def problem_of():
     """A small problem: 200 training rows of two moons, and every trainer's fields as keyword groups."""
 
-    def build(recipe="gan", dataset="moons_small", seed=0, born=None, pre=None, gan=None, critic=None, retrain=None):
+    def build(
+        recipe="gan",
+        dataset="moons_small",
+        seed=0,
+        born=None,
+        pre=None,
+        gan=None,
+        critic=None,
+        retrain=None,
+        best_epoch=None,
+    ):
         config = {
             "recipe": recipe,
             "seed": seed,
@@ -44,6 +54,7 @@ def problem_of():
                 },
             },
             "evaluation": {"num_samples": 60, "num_bins": 20},
+            "best_epoch": best_epoch or {},
         }
         resolved = TrialConfig.model_validate(config)
         return training.make_problem(resolved, load(dataset, resolved.born.embedding))

@@ -91,3 +91,24 @@ def test_the_best_cores_survive(problem_of, run):
     assert before.valid == after.valid
     assert before.test == after.test
     assert all(torch.equal(x, y) for x, y in zip(before.cores, after.cores, strict=True))
+
+
+def test_what_no_epoch_beats_survives_so_that_a_resumed_trial_chooses_the_same_epochs(problem_of):
+    # What is learned of the classes is lost of the rows' density.
+    metrics = {"acc": 1, "loss": 1, "genloss": 1}
+    fields = {"max_epoch": 8, "metrics": metrics, "stop_crit": "acc", "patience": 8}
+    problem = problem_of(
+        "classification", pre=fields, best_epoch={"objectives": ["genloss"], "constraints": ["loss<=9"]}
+    )
+    state = training.start(problem)
+    fronts = []
+    while not state.status.ended:
+        state, report = training.advance(problem, through_json(problem, state))
+        best = training.main_best(problem, state)
+        if best is not None:
+            assert (best.epoch, best.metrics) == (report.best_epoch, report.best_metrics)
+            assert best.front[-1] == problem.config.aims.point(best.metrics)
+            assert through_json(problem, state) is not state
+            assert training.main_best(problem, through_json(problem, state)).front == best.front
+            fronts.append(len(best.front))
+    assert max(fronts) > 1

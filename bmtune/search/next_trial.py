@@ -1,0 +1,15 @@
+"""The searched values of a search's next trial: the base ones, then those to try first, then proposals."""
+
+from bmtune.config.space_model import Params
+from bmtune.search.proposals import propose
+from bmtune.search.several_study import several_study
+from bmtune.search.state import SearchState
+
+
+def next_params(state: SearchState) -> Params:
+    """What the next trial is to be: a function of the state alone, so that a replayed search goes on alike."""
+    number = state.num_started
+    if 1 <= number <= len(state.enqueued):
+        return state.enqueued[number - 1]
+    study = state.study if state.aims.is_plain else several_study(state)
+    return propose(study, state.space, state.space.run.seed, number)
