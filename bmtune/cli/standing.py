@@ -1,7 +1,9 @@
 """Runs and jobs that are asked how far they are, followed, and ended."""
 
+import shlex
 import signal
 import sys
+from pathlib import Path
 
 import typer
 
@@ -10,6 +12,7 @@ from bmtune.errors import ConfigError
 from bmtune.redaction import one_line
 from bmtune.redaction import redacted
 from bmtune.reports.standing import standing
+from bmtune.search.job_plan import cluster_storage
 from bmtune.search.jobs import Job
 from bmtune.search.jobs import JobServer
 from bmtune.search.local_run import is_being_written
@@ -56,7 +59,7 @@ def stop_local(run: str) -> int:
     folder = run_folder(run)
     standing(folder)
     found = stop_run(folder)
-    typer.echo(one_line(f"{found} has ended {folder}; bmtune search --resume --name {folder.name} goes on with it"))
+    typer.echo(one_line(f"{found} has ended {folder}; {_resumed('bmtune search', folder)} goes on with it"))
     return 0
 
 
@@ -73,7 +76,7 @@ def show_job(run: str, address: str, *, follows: bool) -> int:
     typer.echo(one_line(f"{job.run}: {job.status.lower()}, job {job.id}"))
     if job.folder is not None:
         typer.echo(one_line(f"folder: {job.folder} on the head of the cluster"))
-    for line in server.log(job).splitlines()[-LAST_LINES:]:
+    for line in _last_events(server.log(job)):
         typer.echo(one_line(redacted(f"  {line}")))
     return 0
 
@@ -94,7 +97,8 @@ def stop_job(run: str, address: str) -> int:
     if not job.has_ended:
         typer.echo(one_line(f"{job.run} was asked to end and has not yet: {how_to_reach(job, address)}"))
         return 1
-    typer.echo(one_line(f"{job.run} is {job.status.lower()}; bmtune submit --resume --name {job.run} goes on with it"))
+    again = f"; {_resumed('bmtune submit', Path(job.folder))} goes on with it" if job.folder is not None else ""
+    typer.echo(one_line(f"{job.run} is {job.status.lower()}{again}"))
     return 0
 
 
@@ -126,6 +130,18 @@ def how_to_reach(job: Job, address: str) -> str:
         f"follow it with bmtune status {job.run} --address {where} --follow, "
         f"end it with bmtune stop {job.run} --address {where}"
     )
+
+
+def _resumed(command: str, folder: Path) -> str:
+    """The command that goes on with a run."""
+    storage = folder.parent
+    default = storage in (Path("outputs"), Path(cluster_storage(None)))
+    return f"{command} --resume --name {folder.name}" + ("" if default else f" --storage {shlex.quote(str(storage))}")
+
+
+def _last_events(log: str) -> list[str]:
+    """The last lines of a log before the configuration that a search ends with."""
+    return log.partition("\n# the best configuration")[0].splitlines()[-LAST_LINES:]
 
 
 def _write(text: str) -> None:

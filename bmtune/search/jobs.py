@@ -98,11 +98,12 @@ class JobServer:
 
         Args:
             plan: What it runs.
-            folder: An empty folder, in which its files are put together.
+            folder: An empty folder, or one that is not there yet, in which its files are put together.
 
         Raises:
             ResourceError: The cluster refuses it.
         """
+        folder.mkdir(exist_ok=True)
         for file in plan.files:
             place = folder / file.name
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -235,7 +236,8 @@ def _checked(address: str) -> str:
     whole = address if "://" in address else f"http://{address}"
     try:
         parts = urlsplit(whole)
-        known = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        # `auto` and the like are no hosts.
+        known = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or "://" in address)
     except ValueError:
         known = False
     if not known or "@" in whole or parts.path not in ("", "/"):
