@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import bmtune
 from bmtune.errors import ConfigError
 from bmtune.errors import ResourceError
 from bmtune.errors import RunFolderError
 from bmtune.redaction import redacted
 from bmtune.search.job_plan import JobPlan
 from bmtune.search.probe import is_loopback
+from bmtune.search.same_code import package_environment
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 """Where `ray dashboard` has the jobs of a cluster answer on this machine."""
@@ -40,9 +40,6 @@ CONNECT_S, ANSWER_S = 10.0, 60.0
 
 LOUD = ("ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk", "ray._private.runtime_env.packaging")
 """Loggers of Ray that tell what nobody asked."""
-
-NOT_CODE = ("__pycache__", "*.pyc")
-"""Of the package, what a cluster makes for itself."""
 
 
 @dataclass(frozen=True)
@@ -110,8 +107,7 @@ class JobServer:
             shutil.copyfile(file.source, place)
         environment = {
             "working_dir": str(folder),
-            "py_modules": [str(Path(bmtune.__file__).parent)],
-            "excludes": list(NOT_CODE),
+            **package_environment(),
             "env_vars": dict(plan.environment),
         }
         with self._told():
