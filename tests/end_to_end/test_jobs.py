@@ -131,7 +131,7 @@ def bmtune(folder: Path, *words: str, token: str | None = TOKEN) -> subprocess.C
 @pytest.fixture
 def laptop(tmp_path: Path) -> Path:
     """A folder with a search space and its data."""
-    rows = [f"{x / 10},{(x * 7 % 10) / 10},{'a' if x < 30 else 'b'}" for x in range(60)]
+    rows = [f"{x / 10},{(x * 7 % 10) / 10},{'a' if x < 100 else 'b'}" for x in range(200)]
     (tmp_path / "rows.csv").write_text("\n".join(["x,y,label", *rows]) + "\n")
     (tmp_path / "space.yaml").write_text(SPACE)
     return tmp_path
