@@ -6,6 +6,7 @@ from types import NoneType
 from types import UnionType
 from typing import Any
 from typing import Literal
+from typing import Union
 from typing import get_args
 from typing import get_origin
 from typing import get_type_hints
@@ -91,7 +92,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Server:
 def sample(parameter: Any) -> list[str]:
     """An option with a value that it takes."""
     option, kind = parameter.opts[0], get_type_hints(search)[parameter.name]
-    if isinstance(kind, UnionType):
+    if get_origin(kind) in (UnionType, Union):
         (kind,) = (member for member in get_args(kind) if member is not NoneType)
     if kind is bool:
         return [option]
