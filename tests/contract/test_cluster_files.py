@@ -235,3 +235,21 @@ def test_the_rayjob_runs_a_search_that_exists_on_a_cluster_with_a_token(parse_co
     pinned = set(re.findall(r"(?:==|ray:|rayVersion: \")(\d+\.\d+\.\d+)", text + TEXT))
     assert len(pinned) == 1
     assert (2, 55) <= tuple(map(int, pinned.pop().split(".")[:2])) <= tuple(map(int, ray.__version__.split(".")[:2]))
+
+
+def test_every_command_of_the_page_exists(simple_commands: Split, parse_command: Parse) -> None:
+    blocks = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "docs" / "cluster.md").read_text(), re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines()]
+    assert len(lines) > 15
+    programs = set()
+    for line in lines:
+        for words in simple_commands(line):
+            programs.add(parse_command(words))
+            if words[:2] == ["ray", "exec"]:
+                # What is to run on the head is one word.
+                programs.add(parse_command(words[-1].split()))
+    assert programs == {"bmtune", "kubectl", "pip", "ray", "sbatch"}
+    targets = re.findall(r"\]\(([^)#:]+)\)", (ROOT / "docs" / "cluster.md").read_text())
+    assert targets
+    assert [target for target in targets if not (ROOT / "docs" / target).exists() and target != "scaling.md"] == []
+    assert (ROOT / "deploy" / "slurm.sh").stat().st_mode & 0o111
