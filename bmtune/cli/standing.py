@@ -73,11 +73,12 @@ def show_job(run: str, address: str, *, follows: bool) -> int:
     job = server.find(run)
     if follows:
         return follow_job(server, job, address)
-    typer.echo(one_line(f"{job.run}: {job.status.lower()}, job {job.id}"))
+    code = f" with exit code {job.exit_code}" if job.status == "FAILED" and job.exit_code is not None else ""
+    typer.echo(one_line(f"{job.run}: {job.status.lower()}{code}, job {job.id}"))
     if job.folder is not None:
         typer.echo(one_line(f"folder: {job.folder} on the head of the cluster"))
     for line in _last_events(server.log(job)):
-        typer.echo(one_line(redacted(f"  {line}")))
+        typer.echo(f"  {_shown(line)}")
     return 0
 
 
@@ -145,6 +146,11 @@ def _last_events(log: str) -> list[str]:
 
 
 def _write(text: str) -> None:
-    """The log as it comes: the search has already made it fit for a terminal."""
-    sys.stdout.write(text)
+    """A piece of the log as it comes, without what a terminal would obey."""
+    sys.stdout.write("\n".join(map(_shown, text.split("\n"))))
     sys.stdout.flush()
+
+
+def _shown(line: str) -> str:
+    """A line of a log, whose tabs are spaces."""
+    return one_line(redacted(line.expandtabs()))

@@ -100,6 +100,7 @@ def plan_job(
         resolved = resolve_options(replace(request, storage=scratch / "runs"))
         run, data = resolved.run_folder.name, resolved.space.base.data
         space, dataset = request.space or default_space_path(request.trainer or ""), data.dataset
+        _check_outlives(resolved.space.run.pre_cache)
     if space is not None:
         # A checkout keeps its default spaces outside of the package.
         name = shipped_as(space, here) if request.space is not None else f"{OUTSIDE}/{space.name}"
@@ -123,6 +124,15 @@ def _resumed_name(request: SearchRequest) -> str:
             f"a job that resumes must name its run, which is on the cluster ({COMMAND_LINE}: --resume); add --name"
         )
     return check_name(request.name, f"{COMMAND_LINE}: --name")
+
+
+def _check_outlives(pre_cache: str | None) -> None:
+    """Refuses a folder of results that would be removed with the job's working folder."""
+    if pre_cache is not None and not PurePosixPath(pre_cache).is_absolute():
+        raise ConfigError(
+            f"a folder that outlives its job must be an absolute path of the cluster, but got {pre_cache} "
+            f"({COMMAND_LINE}: --pre-cache); give one, or leave it away"
+        )
 
 
 def _with_dataset(values: Mapping[str, object], name: str) -> dict[str, object]:

@@ -51,6 +51,7 @@ class Server:
         self.stopped: list[str] = []
         self.ends_as = Job("night-1", "night", "~/outputs/night", "SUCCEEDED", exit_code=0)
         self.interrupts = False
+        self.pieces = ["[ 0 s] starting\n"]
 
     def __call__(self, address: str) -> "Server":
         self.address = address
@@ -66,7 +67,8 @@ class Server:
         return self.job
 
     def follow(self, job: Job, write: Callable[[str], Any]) -> Job:
-        write("[ 0 s] starting\n")
+        for text in self.pieces:
+            write(text)
         if self.interrupts:
             raise KeyboardInterrupt
         return self.ends_as
@@ -150,6 +152,18 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_reach_it(
     assert server.stopped == []
 
 
+def test_no_log_commands_the_terminal_or_shows_a_secret(
+    server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "canary-0123456789")
+    server.pieces = ["one\ttwo\x1b[2J", " canary-0123456789\nthree", "\n"]
+    assert main(["submit", "gan", "--name", "night"]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == ["one     two\\x1b[2J ***", "three"]
+    server.log_text = "one\x1b[2J canary-0123456789\n"
+    assert main(["status", "night", "--address", URL]) == 0
+    assert capsys.readouterr().out.splitlines()[2:] == ["  one\\x1b[2J ***"]
+
+
 def test_a_dry_run_asks_nobody(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["submit", "gan", "--name", "night", "--dry-run"]) == 0
     assert server.plans == []
@@ -176,6 +190,9 @@ def test_the_status_of_a_job_has_the_last_events_of_its_log(server: Server, caps
         "  [ 0 s] starting",
         "  [ 1 s] best so far",
     ]
+    server.job = Job("night-1", "night", None, "FAILED", exit_code=2)
+    assert main(["status", "night", "--address", URL]) == 0
+    assert capsys.readouterr().out.startswith("night: failed with exit code 2, job night-1\n  [ 0 s] starting\n")
     assert main(["status", "night", "--address", URL, "--follow"]) == 0
     assert capsys.readouterr().out == "[ 0 s] starting\n"
     assert main(["status", "day", "--address", URL]) == 2

@@ -32,6 +32,7 @@ OPTIONS = {
     "trials": "--trials",
     "assignments": "--set",
     "resume": "--resume",
+    "pre_cache": "--pre-cache",
     "name": "--name",
     "storage": "--storage",
     "address": "--address",
@@ -93,6 +94,12 @@ def test_what_is_wrong_with_a_search_is_told_before_anything_is_shipped(here: Pa
         plan(here, SearchRequest("gann"), trainer="gann")
     with pytest.raises(ConfigError, match=r"command line: --trials"):
         plan(here, SearchRequest("gan", trials=0), trainer="gan", trials=0)
+
+
+def test_results_that_are_to_be_shared_do_not_lie_in_the_folder_of_a_job(here: Path) -> None:
+    with pytest.raises(ConfigError, match=r"absolute path of the cluster, but got cache .*--pre-cache"):
+        plan(here, SearchRequest("gan", name="n", pre_cache="cache"), trainer="gan", pre_cache="cache")
+    plan_job(SearchRequest("gan", name="n", pre_cache="/shared/cache"), {}, OPTIONS, here, here.parent / "scratch")
 
 
 def test_a_data_file_of_the_space_goes_along_and_is_called_as_it_lies_in_the_job(here: Path) -> None:
