@@ -94,8 +94,9 @@ def plan_job(
     values = {name: value for name, value in given.items() if name not in ("storage", "address", "dry_run")}
     files: list[Shipped] = []
     if request.resume:
-        run, data = _resumed_name(request), None
-        space, dataset = request.space, dict(request.overrides).get("data.dataset", request.dataset)
+        run, space = _resumed_name(request), request.space
+        dataset = dict(request.overrides).get("data.dataset", request.dataset)
+        data = DataConfig(dataset=dataset) if dataset in IMAGE_FOLDERS or ucr_name(dataset or "") else None
     else:
         resolved = resolve_options(replace(request, storage=scratch / "runs"))
         run, data = resolved.run_folder.name, resolved.space.base.data

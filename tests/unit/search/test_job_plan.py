@@ -237,3 +237,15 @@ def test_a_job_that_resumes_names_its_run_and_takes_no_space(here: Path) -> None
     (here / "rows.csv").touch()
     again = plan(here, SearchRequest(None, resume=True, name="n", dataset="rows.csv"), resume=True, dataset="rows.csv")
     assert [file.name for file in again.files] == ["rows.csv"]
+
+
+def test_a_job_that_resumes_takes_a_named_set_along_again_where_it_is_told_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, here: Path
+) -> None:
+    monkeypatch.setenv("BMTUNE_DATA", str(tmp_path))
+    for part in ("TRAIN", "TEST"):
+        (tmp_path / f"GunPoint_{part}.tsv").touch()
+    request = SearchRequest(None, resume=True, name="n", dataset="ucr/GunPoint")
+    assert len(plan(here, request, resume=True, dataset="ucr/GunPoint").files) == 2
+    unknown = SearchRequest(None, resume=True, name="n", dataset="unknown")
+    assert plan(here, unknown, resume=True, dataset="unknown").files == ()
