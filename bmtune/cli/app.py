@@ -20,6 +20,9 @@ from bmtune.cli.evaluate import evaluate
 from bmtune.cli.export import export
 from bmtune.cli.report import report
 from bmtune.cli.search import search
+from bmtune.cli.status import status
+from bmtune.cli.stop import stop
+from bmtune.cli.submit import submit
 from bmtune.cli.train import train
 from bmtune.errors import BmtuneError
 from bmtune.redaction import one_line
@@ -61,6 +64,9 @@ app.command()(export)
 app.command()(compare)
 app.command()(dashboard)
 app.command()(doctor)
+app.command(context_settings={"ignore_unknown_options": True})(submit)
+app.command()(status)
+app.command()(stop)
 app.command()(train)
 app.command()(evaluate)
 app.add_typer(data, name="data")

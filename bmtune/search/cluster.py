@@ -27,6 +27,8 @@ from bmtune.search.exposure import check_exposure
 from bmtune.search.exposure import look_at
 from bmtune.search.exposure import takes_our_token
 from bmtune.search.interruption import Interruption
+from bmtune.search.same_code import brought_along
+from bmtune.search.same_code import check_code
 
 ENVIRONMENT = {
     # Tune's own output, loggers, state snapshots, change of directory and signal handler are not wanted: records,
@@ -172,6 +174,7 @@ class Cluster:
         for name in ("ray.tune", "ray.train"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         if ray.is_initialized():
+            check_code()
             return
         if self._too_late:
             raise RuntimeError("it was imported before the search could make it private; import ray after the search")
@@ -182,8 +185,11 @@ class Cluster:
                     self._interruption.remove_at_end(Path(self._temporary))
                 ray.init(**LOCAL_OPTIONS, _temp_dir=self._temporary)
             else:
-                ray.init(address=found.address, log_to_driver=False, logging_level=logging.ERROR)
+                brought = brought_along(os.environ)
+                ray.init(address=found.address, runtime_env=brought, log_to_driver=False, logging_level=logging.ERROR)
         self._owned = True
+        if found is not None:
+            check_code()
 
     def close(self) -> None:
         """Disconnects; a cluster of one's own ends, and its files are removed."""

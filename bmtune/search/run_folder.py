@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version
 from pathlib import Path
 
+from bmtune import __version__
 from bmtune.config.space_model import SearchSpace
 from bmtune.config.yaml_text import dump
 from bmtune.disk_space import Patience
@@ -125,7 +124,7 @@ def _reopened(resolved: ResolvedSearch, patience: Patience | None) -> OpenRun:
         rewrite(path, [past[0].model_copy(update={"version": VERSION}), *past[1:]])
     assert resolved.old is not None, "a run that goes on is there"
     first = RunResumed(
-        trials=resolved.space.budget.trials, changes=resolved.old.changes, bmtune=bmtune_version(), time=time.time()
+        trials=resolved.space.budget.trials, changes=resolved.old.changes, bmtune=__version__, time=time.time()
     )
     return OpenRun(state, RecordWriter(path, patience=patience), (first, *notices), past)
 
@@ -148,14 +147,6 @@ def write_search(folder: Path, space: SearchSpace) -> None:
     fresh.replace(folder / SEARCH_FILE)
 
 
-def bmtune_version() -> str:
-    """Version of the package."""
-    try:
-        return version("bmtune")
-    except PackageNotFoundError:
-        return "not installed"
-
-
 def _header(resolved: ResolvedSearch, state: SearchState) -> RunStarted:
     space = resolved.space
     return RunStarted(
@@ -169,6 +160,6 @@ def _header(resolved: ResolvedSearch, state: SearchState) -> RunStarted:
         trials=space.budget.trials,
         max_epochs=space.budget.max_epochs,
         seed=space.run.seed,
-        bmtune=bmtune_version(),
+        bmtune=__version__,
         time=time.time(),
     )

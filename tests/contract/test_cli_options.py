@@ -3,10 +3,12 @@
 import typer.main
 
 from bmtune.cli import search as search_command
+from bmtune.cli import submit as submit_command
 from bmtune.cli.app import app
 from bmtune.config.data import DATASETS
 from bmtune.config.metrics import METRICS
 from bmtune.config.root import RECIPES
+from bmtune.search.jobs import DEFAULT_ADDRESS
 
 COMMANDS = {
     "search": [
@@ -51,6 +53,9 @@ COMMANDS = {
     "compare": ["runs", "--html"],
     "dashboard": ["run", "--port", "--no-open"],
     "doctor": ["run", "--repair"],
+    "submit": ["words", "--address", "--no-wait"],
+    "status": ["run", "--address", "--follow"],
+    "stop": ["run", "--address"],
     "train": ["best", "--set", "--seed", "--storage"],
     "evaluate": ["checkpoint", "--json", "--output", "--set", "--seed", "--rows", "--false-alarms", "--strong"],
     "data list": ["--root"],
@@ -102,3 +107,7 @@ def test_the_names_in_the_help_are_those_of_the_configuration():
     assert search_command.DATASETS == DATASETS
     assert list(search_command.METRICS) == list(METRICS)
     assert all(search_command.METRICS[name].endswith(f", {METRICS[name].direction}") for name in METRICS)
+
+
+def test_a_job_goes_where_the_tunnel_ends_unless_told_otherwise():
+    assert submit_command.ADDRESS == DEFAULT_ADDRESS
