@@ -4,7 +4,6 @@ Three kinds of threads: one trains, a few write checkpoints and pictures, and th
 commands in and take reports out. So neither a slow disk nor a slow driver ever holds the training up.
 """
 
-import os
 import signal
 import threading
 from collections import deque
@@ -41,6 +40,7 @@ class Heard(NamedTuple):
         trained: Whether it has trained here.
         stopped: Whether the lane was given back.
         lost: Why the lane is no more, though its trial may go on; or None.
+        leaves: Whether it is no more because its machine is about to leave.
     """
 
     lane: int
@@ -49,6 +49,7 @@ class Heard(NamedTuple):
     trained: bool
     stopped: bool
     lost: str | None = None
+    leaves: bool = False
 
 
 class Said(NamedTuple):
@@ -84,9 +85,9 @@ class Host:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         threading.Thread(target=self._work, name="training", daemon=True).start()
 
-    def ready(self) -> int:
-        """The process number, as soon as there is an answer at all."""
-        return os.getpid()
+    def memory(self) -> int | None:
+        """Bytes of this host's GPU; None without one."""
+        return torch.cuda.mem_get_info()[1] if torch.cuda.is_available() else None
 
     def tell(self, first: int, commands: Sequence[Command]) -> None:
         """Takes commands, numbered from `first`; they are carried out in the order of their numbers."""
@@ -160,8 +161,15 @@ class Host:
 
     def _deliver(self, told: Told) -> None:
         due = told.due
+        nothing = Heard(
+            told.lane, None, waits=False, trained=False, stopped=told.stopped, lost=told.lost, leaves=told.leaves
+        )
         if due is None:
-            heard = Heard(told.lane, None, waits=False, trained=False, stopped=told.stopped, lost=told.lost)
+            heard = nothing
+        elif told.leaves:
+            # Its checkpoint holds this report as well: whoever goes on from there tells it.
+            guarded(partial(due.carry_out, self._patience))
+            heard = nothing
         else:
             report = guarded(partial(due.carry_out, self._patience)).model_dump_json()
             heard = Heard(told.lane, report, due.waits, due.trained, told.stopped)

@@ -46,6 +46,12 @@ class Stop(NamedTuple):
     lane: int
 
 
+class Leave(NamedTuple):
+    """A lane writes what its trial needs to go on elsewhere, and is given up: this machine is about to go."""
+
+    lane: int
+
+
 class Confirm(NamedTuple):
     """So many reports of a lane have reached the records."""
 
@@ -53,7 +59,9 @@ class Confirm(NamedTuple):
     reports: int
 
 
-Command = Start | GoOn | Stop | Confirm
+Command = Start | GoOn | Stop | Leave | Confirm
+
+LEAVING = "its machine is about to leave the cluster"
 
 
 class Told(NamedTuple):
@@ -64,6 +72,8 @@ class Told(NamedTuple):
     stopped: bool = False
     lost: str | None = None
     """Why the lane is no more, though its trial may go on from its last checkpoint in another one."""
+    leaves: bool = False
+    """Whether that is because this machine is about to go."""
 
 
 @dataclass
@@ -128,6 +138,8 @@ class Rounds:
                 self._start(command)
             case Stop():
                 self._stop(command.lane)
+            case Leave() if lane is not None:
+                self._leave(lane)
             case GoOn() if lane is not None:
                 lane.idle = False
             case Confirm() if lane is not None:
@@ -193,6 +205,12 @@ class Rounds:
             lane.share.leave()
         due = None if lane is None else lane.log.close(lane.training)
         self._tell(Told(number, due, stopped=True))
+
+    def _leave(self, lane: _Lane) -> None:
+        del self._lanes[lane.number]
+        if lane.share is not None:
+            lane.share.leave()
+        self._tell(Told(lane.number, lane.log.close(lane.training), lost=LEAVING, leaves=True))
 
     def _fail(self, number: int, error: Exception) -> None:
         lane = self._lanes.pop(number, None)

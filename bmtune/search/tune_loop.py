@@ -11,6 +11,7 @@ import ray.tune
 from ray.tune import CheckpointConfig
 
 from bmtune.search.adapters import NUMBER
+from bmtune.search.adapters import Concurrent
 from bmtune.search.adapters import HalvingScheduler
 from bmtune.search.adapters import RecordSearcher
 from bmtune.search.adapters import SearchStopper
@@ -20,7 +21,9 @@ from bmtune.search.going_on import set_aside_unrecorded
 from bmtune.search.interruption import Interruption
 from bmtune.search.lanes import lanes
 from bmtune.search.ledger import Ledger
+from bmtune.search.plan import gpus_of
 from bmtune.search.resolve import ResolvedSearch
+from bmtune.search.room import need_of_trial
 from bmtune.search.state import RunningTrial
 from bmtune.search.trainable import BornTrial
 from bmtune.search.trial_run import Task
@@ -31,7 +34,7 @@ from bmtune.search.winner import trial_config
 def run_trials(
     resolved: ResolvedSearch,
     ledger: Ledger,
-    concurrent: int,
+    concurrent: Concurrent,
     trainable: type[BornTrial],
     fleet: Fleet | None = None,
     *,
@@ -42,7 +45,7 @@ def run_trials(
     Args:
         resolved: The search.
         ledger: Where everything that happens is recorded.
-        concurrent: Trials at once.
+        concurrent: Tells how many trials may be trained at once.
         trainable: What trains them.
         fleet: The hosts whose lanes the trials take; None: each has a process of its own.
         interruption: Hears the signals that end them early; None: nothing does.
@@ -70,7 +73,8 @@ def run_trials(
             # More than there are: Tune throws idle processes away once it has its last trial, and trials that are
             # promoted, or given up by it, need them. The searcher says when there are no more.
             num_samples=resolved.space.budget.trials * (resolved.space.run.max_failures + 1) + 1,
-            max_concurrent_trials=concurrent,
+            # The searcher counts by itself; this is how many Tune may take from it before they have started.
+            max_concurrent_trials=resolved.space.budget.trials,
             reuse_actors=fleet is None,
             checkpoint_config=CheckpointConfig(checkpoint_at_end=False, checkpoint_frequency=0),
             trial_dirname_creator=_directory_name,
@@ -109,12 +113,11 @@ def to_config(resolved: ResolvedSearch, ledger: Ledger, trial: RunningTrial) -> 
         report_every_s=run.report_every_s,
         checkpoint_every=run.checkpoint_every,
         threads=run.cpus_per_trial,
-        device="cuda" if run.gpus_per_trial else "cpu",
+        device="cuda" if gpus_of(run) else "cpu",
         pre_cache=None if resolved.pre_cache is None else str(resolved.pre_cache.resolve()),
     )
     return {
         NUMBER: trial.number,
         "task": task.model_dump_json(),
-        "cpus_per_trial": run.cpus_per_trial,
-        "gpus_per_trial": run.gpus_per_trial,
+        "occupies": need_of_trial(run),
     }
