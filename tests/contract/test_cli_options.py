@@ -32,6 +32,7 @@ COMMANDS = {
         "--pack",
         "--cpus-per-trial",
         "--gpus-per-trial",
+        "--resource",
         "--max-concurrent",
         "--report-every",
         "--max-failures",
