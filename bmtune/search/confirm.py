@@ -33,6 +33,7 @@ from bmtune.errors import FormatError
 from bmtune.errors import SearchStoppedError
 from bmtune.records import Metrics
 from bmtune.records import RecordWriter
+from bmtune.search.carrying import SharedFolder
 from bmtune.search.confirm_choice import Choice
 from bmtune.search.confirm_choice import Wish
 from bmtune.search.confirm_choice import choose
@@ -119,7 +120,8 @@ class _Confirmation:
         settings, room = room_for_hosts(self._run.space.run)
         self._run = replace(self._run, space=replace(self._run.space, run=settings))
         plan = plan_confirmation(settings, len(missing), room)
-        fleet = Fleet(plan, self._backend.trainable.make_training, self._backend.trainable.packing)
+        trainable, shared = self._backend.trainable, SharedFolder(self._run.folder, Patience(self._say))
+        fleet = Fleet(plan, trainable.make_training, trainable.packing, shared=shared)
         try:
             self._tell()
             objective = self._run.state.objective

@@ -20,6 +20,7 @@ from bmtune.records import Notice
 from bmtune.records import RunFinished
 from bmtune.records import RunListener
 from bmtune.search.adapters import SearchStopper
+from bmtune.search.carrying import SharedFolder
 from bmtune.search.cluster import Cluster
 from bmtune.search.conduct import end_remaining
 from bmtune.search.fleet import Fleet
@@ -101,7 +102,8 @@ def run_search(
         # Old records are read while Ray starts; a new run leaves nothing behind where there is no room for it.
         run = stack.enter_context(open_run(resolved, patience)) if resolved.resumes else None
         connected.wait()
-        placement = _placement(resolved, backend.trainable, connected.warning)
+        shared = SharedFolder(resolved.run_folder, patience) if resolved.address is not None else None
+        placement = _placement(resolved, backend.trainable, connected.warning, shared)
         run = run or stack.enter_context(open_run(resolved, patience))
         outcome, stopper = _recorded(_Opened(placement.resolved, run, patience, heard), listener, placement, backend)
         run.writer.close()
@@ -137,7 +139,9 @@ class _Placement:
     notices: tuple[str, ...]
 
 
-def _placement(resolved: ResolvedSearch, trainable: type[BornTrial], warning: str | None) -> _Placement:
+def _placement(
+    resolved: ResolvedSearch, trainable: type[BornTrial], warning: str | None, shared: SharedFolder | None
+) -> _Placement:
     """Starts the hosts that the search needs, as soon as it is known that there is, or may be, room."""
     run = resolved.space.run
     reason = None if run.pack == 1 else seam_holds()
@@ -152,7 +156,7 @@ def _placement(resolved: ResolvedSearch, trainable: type[BornTrial], warning: st
     if processes:
         return _Placement(settled, outlook, None, notices)
     again = outlook.look_again if resolved.address is not None else None
-    fleet = Fleet(outlook.seen.plan, trainable.make_training, trainable.packing, again)
+    fleet = Fleet(outlook.seen.plan, trainable.make_training, trainable.packing, again, shared)
     fleet.ask_for(outlook.seen.plan.concurrent)
     return _Placement(settled, outlook, fleet, notices)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from dataclasses import field
 from itertools import count
+from pathlib import Path
 from typing import Any
 from typing import NamedTuple
 
@@ -14,6 +15,8 @@ import ray
 from ray.exceptions import RayActorError
 
 from bmtune.errors import ResourceError
+from bmtune.search.carrying import SharedFolder
+from bmtune.search.carrying import saved_files
 from bmtune.search.host import Heard
 from bmtune.search.host import Host
 from bmtune.search.host import Said
@@ -28,6 +31,7 @@ from bmtune.search.rounds import Leave
 from bmtune.search.rounds import Start
 from bmtune.search.rounds import Stop
 from bmtune.search.trial_run import MakeTraining
+from bmtune.search.trial_run import Task
 
 PATIENCE_S = 10.0
 """Seconds after which a host that has nothing to tell answers anyway."""
@@ -58,6 +62,10 @@ class HostActor(Host):
         """Where it is, as soon as there is an answer at all."""
         return Whereabouts(ray.get_runtime_context().get_node_id(), self.memory())
 
+    def sees(self, path: str) -> bool:
+        """Whether a file that the driver has made is there."""
+        return Path(path).exists()
+
 
 class Lost(NamedTuple):
     """A lane went down, mostly with its host.
@@ -80,6 +88,8 @@ class _Berth:
     actor: Any
     answer: Any
     where: Whereabouts | None = None
+    shares: bool | None = None
+    folders: dict[int, Path] = field(default_factory=dict)
     most: int = 0
     leaves: bool = False
     lanes: set[int] = field(default_factory=set)
@@ -91,7 +101,7 @@ class _Berth:
 
     @property
     def free(self) -> bool:
-        return self.where is not None and not self.leaves and self.taken < self.most
+        return self.shares is not None and not self.leaves and self.taken < self.most
 
     @property
     def taken(self) -> int:
@@ -106,7 +116,12 @@ class Fleet:
     """Hosts that are started as lanes are asked for, and lanes that are placed where most are free."""
 
     def __init__(
-        self, plan: HostPlan, make: MakeTraining, packing: Packing[Any], look_again: LookAgain | None = None
+        self,
+        plan: HostPlan,
+        make: MakeTraining,
+        packing: Packing[Any],
+        look_again: LookAgain | None = None,
+        shared: SharedFolder | None = None,
     ) -> None:
         """A fleet without hosts.
 
@@ -115,9 +130,11 @@ class Fleet:
             make: Makes the training of a trial.
             packing: How trainings share one program.
             look_again: Tells when machines have come or are about to leave; None: they stay as they are.
+            shared: The run folder, where hosts may be on machines that do not see it; None: all see it.
         """
         self._plan = plan
         self._look_again = look_again
+        self._shared = shared
         self._seen: Seen | None = None
         self._arguments = (make, packing, plan.cpus)
         options = {"num_cpus": plan.cpus, "num_gpus": plan.gpus, "resources": dict(plan.resources)}
@@ -156,7 +173,12 @@ class Fleet:
         berth.lanes.add(lane)
         if suspect:
             berth.on_trial = lane
-        berth.commands.append(Start(lane, task))
+        files = None
+        if not berth.shares:
+            parsed = Task.model_validate_json(task)
+            berth.folders[lane] = Path(parsed.run_folder)
+            files = saved_files(parsed)
+        berth.commands.append(Start(lane, task, files))
         return lane
 
     def go_on(self, lane: int) -> None:
@@ -202,6 +224,8 @@ class Fleet:
         for berth in self._berths:
             ray.kill(berth.actor)
         self._berths.clear()
+        if self._shared is not None:
+            self._shared.close()
 
     def _answered(self, berth: _Berth) -> Iterator[Heard | Lost | Said]:
         try:
@@ -211,24 +235,40 @@ class Fleet:
             yield from self._replace(berth, error)
             return
         self._failed_starts = 0
-        if berth.where is None:
-            berth.where, found = found, []
-            self._share_lanes()
+        if berth.shares is None:
+            self._meet(berth, found)
+            return
         self._ask(berth)
         for heard in found:
-            if isinstance(heard, Said):
-                yield heard
-                continue
-            if heard.lane == berth.on_trial and (heard.trained or heard.stopped or heard.lost is not None):
-                berth.on_trial = None
-            if heard.stopped or heard.lost is not None:
-                berth.lanes.discard(heard.lane)
-                berth.leaving.discard(heard.lane)
-            yield heard if heard.lost is None else _lost(heard)
+            yield heard if isinstance(heard, Said) else self._take(berth, heard)
         if berth.leaves and not berth.lanes:
             # Nothing of it is needed any more, and its place may be another's until the machine goes.
             self._berths.remove(berth)
             ray.kill(berth.actor)
+
+    def _meet(self, berth: _Berth, found: Any) -> None:
+        """Takes in where a new host is, and then whether it sees the run folder."""
+        if berth.where is not None:
+            berth.shares = found
+        else:
+            berth.where = found
+            self._share_lanes()
+            if self._shared is not None and found.node != ray.get_runtime_context().get_node_id():
+                berth.answer = berth.actor.sees.remote(str(self._shared.mark()))
+                return
+            berth.shares = True
+        self._ask(berth)
+
+    def _take(self, berth: _Berth, heard: Heard) -> Heard | Lost:
+        if heard.files and self._shared is not None:
+            self._shared.put(berth.folders[heard.lane], heard.files)
+        if heard.lane == berth.on_trial and (heard.trained or heard.stopped or heard.lost is not None):
+            berth.on_trial = None
+        if heard.stopped or heard.lost is not None:
+            berth.lanes.discard(heard.lane)
+            berth.leaving.discard(heard.lane)
+            berth.folders.pop(heard.lane, None)
+        return heard if heard.lost is None else _lost(heard)
 
     def _ask(self, berth: _Berth) -> None:
         berth.answer = berth.actor.hear.remote(dict(berth.confirmed), PATIENCE_S)

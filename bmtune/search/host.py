@@ -18,6 +18,7 @@ from typing import NamedTuple
 import torch
 
 from bmtune.disk_space import Patience
+from bmtune.search.carrying import Files
 from bmtune.search.packs import Packing
 from bmtune.search.rounds import Command
 from bmtune.search.rounds import Confirm
@@ -41,6 +42,7 @@ class Heard(NamedTuple):
         stopped: Whether the lane was given back.
         lost: Why the lane is no more, though its trial may go on; or None.
         leaves: Whether it is no more because its machine is about to leave.
+        files: What the report speaks of, where this machine does not see the run folder.
     """
 
     lane: int
@@ -50,6 +52,7 @@ class Heard(NamedTuple):
     stopped: bool
     lost: str | None = None
     leaves: bool = False
+    files: Files = ()
 
 
 class Said(NamedTuple):
@@ -164,15 +167,15 @@ class Host:
         nothing = Heard(
             told.lane, None, waits=False, trained=False, stopped=told.stopped, lost=told.lost, leaves=told.leaves
         )
-        if due is None:
-            heard = nothing
-        elif told.leaves:
-            # Its checkpoint holds this report as well: whoever goes on from there tells it.
-            guarded(partial(due.carry_out, self._patience))
-            heard = nothing
-        else:
-            report = guarded(partial(due.carry_out, self._patience)).model_dump_json()
-            heard = Heard(told.lane, report, due.waits, due.trained, told.stopped)
+        heard = nothing
+        if due is not None:
+            report = guarded(partial(due.carry_out, self._patience))
+            files = told.files_of(report) if told.files_of is not None else ()
+            heard = nothing._replace(files=files)
+            # What a lane tells that is lost lies in its checkpoint as well: whoever goes on from there tells it.
+            if not told.leaves:
+                text = report.model_dump_json()
+                heard = heard._replace(report=text, waits=due.waits, trained=due.trained)
         with self._changed:
             self._without_room.discard(threading.get_ident())
             self._heard.append(heard)

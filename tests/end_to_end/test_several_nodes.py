@@ -1,4 +1,4 @@
-"""Searches on a Ray cluster of two nodes with a folder in common, one of which goes down."""
+"""Searches on a Ray cluster with a folder in common, one of whose nodes goes down, joins, or is drained."""
 
 import os
 import subprocess
@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from bmtune.audit import audit
 from bmtune.records import Epoch
+from bmtune.records import Notice
 from bmtune.records import TrialFinished
 from bmtune.records import read_records
 
@@ -34,6 +36,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def check_all_finished_once(folder: Path) -> None:
     records = read_records(folder / "run" / "records.jsonl").records
+    assert audit(records) == []
     assert [record.status for record in records if isinstance(record, TrialFinished)] == ["completed"] * TRIALS
     epochs = Counter((record.trial, record.phase, record.epoch) for record in records if isinstance(record, Epoch))
     assert epochs == Counter((trial, "pre", epoch) for trial in range(TRIALS) for epoch in range(1, EPOCHS + 1))
@@ -57,3 +60,25 @@ def test_all_trials_of_a_node_that_goes_down_finish_on_the_other_and_none_is_dou
     assert len(one | other) == TRIALS
     assert one & other, "some had begun on the node that went down"
     assert TRIALS in (len(one), len(other)), "all of them finished on the one that stayed"
+
+
+def test_a_node_that_joins_trains_trials_of_a_search_that_runs(searched: Path) -> None:
+    check_all_finished_once(searched / "joined")
+    one, other = trained(searched / "joined")
+    assert len(one | other) == TRIALS
+    assert not one & other
+
+
+def test_trials_of_a_node_that_is_drained_write_checkpoints_first_and_train_no_epoch_twice(searched: Path) -> None:
+    check_all_finished_once(searched / "drained")
+    one, other = trained(searched / "drained")
+    assert one & other, "some had begun on the node that was drained"
+    assert TRIALS in (len(one), len(other)), "all of them finished on the one that stayed"
+    epochs: Counter[str] = Counter()
+    for mark in (searched / "drained" / "nodes").glob("*/*"):
+        epochs[mark.name] += len(mark.read_text())
+    assert set(epochs.values()) == {EPOCHS}
+    records = read_records(searched / "drained" / "run" / "records.jsonl").records
+    told = [record.text for record in records if isinstance(record, Notice)]
+    assert len(told) == len(one & other)
+    assert all(text.endswith("elsewhere: its machine is about to leave the cluster") for text in told), told
