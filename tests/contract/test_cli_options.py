@@ -45,7 +45,7 @@ COMMANDS = {
     "report": ["run", "--output", "--metric", "--open"],
     "export": ["run", "--format", "--table", "--output"],
     "compare": ["runs", "--html"],
-    "doctor": ["run", "--repair"],
+    "doctor": ["run", "--repair", "--address", "--storage"],
     "train": ["best", "--set", "--seed", "--storage"],
     "evaluate": ["checkpoint", "--json", "--output", "--set", "--seed", "--rows", "--false-alarms", "--strong"],
     "data list": ["--root"],
