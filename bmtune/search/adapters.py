@@ -18,6 +18,8 @@ from ray.tune.stopper import Stopper
 from bmtune.packing import names_memory
 from bmtune.records import Notice
 from bmtune.redaction import redacted
+from bmtune.search.ahead import AT_ONCE
+from bmtune.search.ahead import Asks
 from bmtune.search.conduct import ALIKE_LIMIT
 from bmtune.search.conduct import begin_trial
 from bmtune.search.conduct import end_trial
@@ -51,13 +53,25 @@ class RecordSearcher(Searcher):
     """
 
     def __init__(
-        self, ledger: Ledger, to_config: Callable[[RunningTrial], dict[str, Any]], concurrent: Concurrent
+        self,
+        ledger: Ledger,
+        to_config: Callable[[RunningTrial], dict[str, Any]],
+        concurrent: Concurrent,
+        asks: Asks = AT_ONCE,
     ) -> None:
-        """A searcher that records each proposal before Tune hears of it, for at most `concurrent()` trials at once."""
+        """A searcher that records each proposal before Tune hears of it.
+
+        Args:
+            ledger: The search.
+            to_config: Makes a trial's configuration for Tune.
+            concurrent: Tells how many trials may be trained at once.
+            asks: Where proposals come from.
+        """
         super().__init__()
         self._ledger = ledger
         self._to_config = to_config
         self._concurrent = concurrent
+        self._asks = asks
         state = ledger.state
         self._to_go_on = deque(number for number in state.running if number not in state.paused)
         self._known: set[int] = set()
@@ -94,7 +108,7 @@ class RecordSearcher(Searcher):
             return self._to_go_on.popleft()
         promotion = self._ledger.state.promotion
         if promotion is None:
-            started = begin_trial(self._ledger)
+            started = begin_trial(self._ledger, asks=self._asks)
             return None if started is None else started.trial
         # A trial that Tune knows is for the scheduler to wake; until then no other one takes its place.
         return None if promotion.trial in self._known else promote_trial(self._ledger)

@@ -13,9 +13,10 @@ from bmtune.records import Status
 from bmtune.records import TrialFinished
 from bmtune.records import TrialPromoted
 from bmtune.records import TrialStarted
+from bmtune.search.ahead import AT_ONCE
+from bmtune.search.ahead import Asks
 from bmtune.search.ledger import Ledger
 from bmtune.search.proposals import derived_seed
-from bmtune.search.proposals import propose
 from bmtune.search.state import FinishedTrial
 from bmtune.search.trial_run import TrialReport
 
@@ -26,16 +27,17 @@ Clock = Callable[[], float]
 Command = Literal["continue", "pause", "stop"]
 
 
-def begin_trial(ledger: Ledger, clock: Clock = time.time) -> TrialStarted | None:
+def begin_trial(ledger: Ledger, clock: Clock = time.time, asks: Asks = AT_ONCE) -> TrialStarted | None:
     """Starts the next trial; None when all were started."""
     state = ledger.state
     space = state.space
     if state.all_started:
         return None
     number = state.num_started
-    params = propose(state.study, space, space.run.seed, number)
+    params = asks.params(state, number)
     started = TrialStarted(trial=number, params=params, seed=derived_seed(space.run.seed, number), time=clock())
     ledger.record(started)
+    asks.started(number)
     return started
 
 

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,9 @@ from bmtune.search.adapters import Concurrent
 from bmtune.search.adapters import HalvingScheduler
 from bmtune.search.adapters import RecordSearcher
 from bmtune.search.adapters import SearchStopper
+from bmtune.search.ahead import AT_ONCE
+from bmtune.search.ahead import Ahead
+from bmtune.search.ahead import Asks
 from bmtune.search.conduct import take_report
 from bmtune.search.fleet import Fleet
 from bmtune.search.going_on import set_aside_unrecorded
@@ -51,7 +55,6 @@ def run_trials(
         interruption: Hears the signals that end them early; None: nothing does.
     """
     interruption = interruption or Interruption()
-    searcher = RecordSearcher(ledger, partial(_hand_out, resolved, ledger), concurrent)
     stopper = SearchStopper(ledger)
     stopper.listen_to(interruption)
     if ledger.state.is_over:
@@ -60,9 +63,13 @@ def run_trials(
             fleet.close()
         return stopper
     placed = nullcontext() if fleet is None else lanes(fleet, partial(_take_late, ledger), ledger.tell)
+    asking: AbstractContextManager[Asks] = (
+        Ahead(resolved.run_folder, ledger.tell) if resolved.space.run.sampler == "tpe" else nullcontext(AT_ONCE)
+    )
     # Tune pickles its own bookkeeping: it goes to a folder that nobody reads and that is removed.
-    with placed, tempfile.TemporaryDirectory(prefix="bmtune-tune-") as storage, interruption.deferred():
+    with placed, asking as asks, tempfile.TemporaryDirectory(prefix="bmtune-tune-") as storage, interruption.deferred():
         interruption.remove_at_end(Path(storage))
+        searcher = RecordSearcher(ledger, partial(_hand_out, resolved, ledger), concurrent, asks)
         ray.tune.run(
             trainable,
             name="search",
