@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from bmtune.audit import audit
+from bmtune.checkpoints import read_checkpoint
 from bmtune.records import Epoch
 from bmtune.records import Notice
 from bmtune.records import TrialFinished
 from bmtune.records import read_records
+from bmtune.search.doctor import check_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 TRIALS, EPOCHS = 8, 40
@@ -67,6 +69,15 @@ def test_a_node_that_joins_trains_trials_of_a_search_that_runs(searched: Path) -
     one, other = trained(searched / "joined")
     assert len(one | other) == TRIALS
     assert not one & other
+
+
+def test_checkpoints_of_a_node_that_does_not_see_the_run_folder_are_there_all_the_same(searched: Path) -> None:
+    folder = searched / "joined" / "run"
+    # It reads every checkpoint that the records speak of, and the winner's.
+    assert check_run(folder) == []
+    for trial in range(TRIALS):
+        assert read_checkpoint(folder / "checkpoints" / f"trial-{trial:05d}" / "last")[1]["budget"] == EPOCHS
+    assert not list(folder.glob(".seen-*"))
 
 
 def test_trials_of_a_node_that_is_drained_write_checkpoints_first_and_train_no_epoch_twice(searched: Path) -> None:

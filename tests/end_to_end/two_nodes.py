@@ -21,8 +21,10 @@ from ray.core.generated import autoscaler_pb2
 
 from bmtune.config.space import load_space
 from bmtune.records import Epoch
+from bmtune.search import fleet
 from bmtune.search.driver import Backend
 from bmtune.search.driver import run_search
+from bmtune.search.fleet import HostActor
 from bmtune.search.packs import OneByOne
 from bmtune.search.resolve import ResolvedSearch
 from bmtune.search.trainable import BornTrial
@@ -53,6 +55,13 @@ class OnNode(SHARED.FakeTraining):
         with (folder / str(self.config.seed)).open("a") as mark:
             mark.write("e")
         return super().advance()
+
+
+class Apart(HostActor):
+    """A host that sees no folder of the driver's."""
+
+    def sees(self, path: str) -> bool:
+        return False
 
 
 class OnNodeTrial(BornTrial):
@@ -102,9 +111,12 @@ def main(folder: Path) -> None:
         second = cluster.add_node(num_cpus=1)
         search(folder / "stay", cluster, 2, lambda: None)
         search(folder / "removed", cluster, 2, lambda: cluster.remove_node(second, allow_graceful=False))
+        # The node that joins does not see the folder of the run: what its trials write comes with their reports.
+        fleet.HostActor = Apart
         nodes = []
         # Two trials a host at once: so some are left when the node has come.
         search(folder / "joined", cluster, 1, lambda: nodes.append(cluster.add_node(num_cpus=1)), ", pack: 2")
+        fleet.HostActor = HostActor
         search(folder / "drained", cluster, 2, lambda: drain(cluster, nodes[0]))
     finally:
         cluster.shutdown()
