@@ -168,9 +168,9 @@ def problems(answer: Answer, own: NodeReport) -> Iterator[str]:
 
 def _offer() -> tuple[tuple[str, ...], str | None]:
     """What a search would get now, and why not, where it would get nothing."""
-    from bmtune.search.machines import look_at_machines
+    from bmtune.search.machines import ClusterMachines
 
-    machines = look_at_machines(may_grow=True)
+    machines = ClusterMachines(may_grow=True)()
     try:
         outlook = Outlook(RunSettings(gpus_per_trial="auto"), MANY, lambda: machines)
     except ResourceError as error:

@@ -30,7 +30,7 @@ from bmtune.search.interruption import WINNER_S
 from bmtune.search.interruption import Interruption
 from bmtune.search.lanes import seam_holds
 from bmtune.search.ledger import Ledger
-from bmtune.search.machines import look_at_machines
+from bmtune.search.machines import ClusterMachines
 from bmtune.search.old_run import RECORDS_FILE
 from bmtune.search.outcome import Afterwards
 from bmtune.search.outcome import SearchOutcome
@@ -146,7 +146,7 @@ def _placement(
     run = resolved.space.run
     reason = None if run.pack == 1 else seam_holds()
     processes = run.pack == 1 or reason is not None
-    look = partial(look_at_machines, may_grow=resolved.address is not None)
+    look = ClusterMachines(may_grow=resolved.address is not None)
     asked = run.model_copy(update={"pack": 1}) if processes else run
     outlook = Outlook(asked, resolved.space.budget.trials, look)
     gpus = {"gpus_per_trial": outlook.run.gpus_per_trial}

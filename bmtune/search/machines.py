@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from typing import NamedTuple
 
 import ray
 import yaml
@@ -20,6 +21,20 @@ from bmtune.search.room import need_of_host
 from bmtune.search.room import room_now
 
 PROCESSES = Path("/proc")
+
+
+class Growth(NamedTuple):
+    """What an autoscaler may add.
+
+    Attributes:
+        kinds: Kinds of machines; empty where nobody tells.
+        most: Machines of all kinds; None: nobody tells.
+    """
+
+    kinds: tuple[Machine, ...] = ()
+    most: int | None = None
+
+
 GROUP_LABEL = "ray.io/node-group"
 """Ray's label of a machine that an autoscaler, of `ray up` or of Kubernetes, has started."""
 
@@ -28,23 +43,32 @@ _BY_ITSELF = re.compile(r"node_[0-9a-f]{20,}")
 """What Ray calls the kind of a machine that no autoscaler has started."""
 
 
-def look_at_machines(*, may_grow: bool) -> Machines:
-    """The machines that are there now, and what the cluster may get.
+class ClusterMachines:
+    """The machines of the connected cluster, as they are whenever it is called."""
 
-    Args:
-        may_grow: Whether to ask for an autoscaler too; a cluster of one's own has none.
-    """
-    leaving = frozenset(_leaving())
-    nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    here = tuple(
-        Machine(node.get("NodeManagerAddress", "this machine"), node["Resources"])
-        for node in nodes
-        if node.get("NodeID") not in leaving
-    )
-    if not may_grow or not _has_autoscaler(nodes):
-        return Machines(here, leaving=leaving)
-    kinds, most = read_kinds(autoscaling_files(PROCESSES))
-    return Machines(here, kinds, grows=True, most=most, leaving=leaving)
+    def __init__(self, *, may_grow: bool) -> None:
+        """Looks for nothing yet.
+
+        Args:
+            may_grow: Whether to look for an autoscaler too; a cluster of one's own has none.
+        """
+        self._may_grow = may_grow
+        self._growth: Growth | None = None
+
+    def __call__(self) -> Machines:
+        """The machines that are there now, and what the cluster may get."""
+        leaving = frozenset(_leaving())
+        nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+        here = tuple(
+            Machine(node.get("NodeManagerAddress", "this machine"), node["Resources"])
+            for node in nodes
+            if node.get("NodeID") not in leaving
+        )
+        if self._growth is None and self._may_grow and _has_autoscaler(nodes):
+            self._growth = read_kinds(autoscaling_files(PROCESSES))
+        if self._growth is None:
+            return Machines(here, leaving=leaving)
+        return Machines(here, self._growth.kinds, grows=True, most=self._growth.most, leaving=leaving)
 
 
 def room_for_hosts(run: RunSettings) -> tuple[RunSettings, int]:
@@ -53,7 +77,7 @@ def room_for_hosts(run: RunSettings) -> tuple[RunSettings, int]:
     Raises:
         ResourceError: One fits on no machine that is there or that may come.
     """
-    machines = look_at_machines(may_grow=True)
+    machines = ClusterMachines(may_grow=True)()
     run = settled(run, machines)
     check_room(machines, need_of_host(run))
     return run, max(1, room_now(machines, need_of_host(run)))
@@ -111,8 +135,8 @@ def autoscaling_files(processes: Path) -> list[Path]:
     return found
 
 
-def read_kinds(files: Iterable[Path]) -> tuple[tuple[Machine, ...], int | None]:
-    """Kinds of machines of the first configuration that can be read, and how many workers there may be in all."""
+def read_kinds(files: Iterable[Path]) -> Growth:
+    """What the first configuration that can be read says."""
     for path in files:
         try:
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -120,10 +144,10 @@ def read_kinds(files: Iterable[Path]) -> tuple[tuple[Machine, ...], int | None]:
         except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError):
             # Whoever may not read it, or not understand it, waits for what the cluster becomes.
             continue
-    return (), None
+    return Growth()
 
 
-def _kinds(content: Mapping[str, Any]) -> tuple[tuple[Machine, ...], int | None]:
+def _kinds(content: Mapping[str, Any]) -> Growth:
     most = int(content.get("max_workers", 0)) or None
     head = content.get("head_node_type")
     kinds = []
@@ -133,4 +157,4 @@ def _kinds(content: Mapping[str, Any]) -> tuple[tuple[Machine, ...], int | None]
             resources = {key: float(amount) for key, amount in (kind.get("resources") or {}).items()}
             # What the provider finds out by itself is not in the file, so anything may be there.
             kinds.append(Machine(name, resources or {"CPU": math.inf, "GPU": math.inf}, number))
-    return tuple(kinds), most
+    return Growth(tuple(kinds), most)
