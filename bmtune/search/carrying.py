@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from bmtune.checkpoints import put_checkpoint
 from bmtune.checkpoints import raw_checkpoint
+from bmtune.config.names import within
 from bmtune.disk_space import Patience
 from bmtune.search.trial_run import Task
 from bmtune.search.trial_run import TrialReport
@@ -34,14 +35,16 @@ def put_files(run_folder: Path, files: Files) -> None:
     """Puts what has come with a report into the run folder; where it raises, it may be called again.
 
     Raises:
+        RunFolderError: A path leads out of it.
         OSError: The disk refuses.
     """
     for path, content in files:
+        place = within(run_folder, path)
         if len(content) == 1:
-            (run_folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (run_folder / path).write_bytes(content[0])
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(content[0])
         else:
-            put_checkpoint(run_folder / path, content, keep_previous=path.endswith("/last"))
+            put_checkpoint(place, content, keep_previous=path.endswith("/last"))
 
 
 class SharedFolder:

@@ -10,6 +10,7 @@ import pytest
 from bmtune.checkpoints import read_checkpoint
 from bmtune.config.space import SearchSpace
 from bmtune.disk_space import Patience
+from bmtune.errors import RunFolderError
 from bmtune.search.carrying import Apart
 from bmtune.search.carrying import SharedFolder
 from bmtune.search.carrying import put_files
@@ -120,3 +121,9 @@ def test_who_sees_the_mark_sees_the_folder(tmp_path: Path) -> None:
     assert shared.mark().exists()
     shared.close()
     assert not list(tmp_path.glob(".seen-*"))
+
+
+def test_nothing_that_travels_is_put_outside_of_the_run(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError):
+        put_files(tmp_path / "run", (("../elsewhere", (b"",)),))
+    assert not (tmp_path / "elsewhere").exists()
