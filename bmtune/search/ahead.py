@@ -72,7 +72,8 @@ class Ahead:
 
     def params(self, state: SearchState, number: int) -> Params:
         """See `Asks.params`."""
-        self._begin(number)
+        if self._rule.first // 2 <= number and self._rule.first + 1 < state.space.budget.trials:
+            self._begin()
         if number > self._rule.first and not self._broken:
             found = self._wait_for(number)
             if found is not None:
@@ -86,8 +87,8 @@ class Ahead:
         if number >= self._rule.first:
             self._poke()
 
-    def _begin(self, number: int) -> None:
-        if self._process is not None or number < self._rule.first // 2:
+    def _begin(self) -> None:
+        if self._process is not None:
             return
         # A session of its own: Ctrl-C is for the search. What it says of errors is of no use to the user.
         self._process = subprocess.Popen(

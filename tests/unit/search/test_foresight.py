@@ -106,8 +106,9 @@ def test_a_process_that_has_ended_is_done_without_and_the_user_is_told_once(ledg
     assert told == ["proposals are made in the process of the search from here on: the one that made them has ended"]
 
 
-def test_small_searches_start_no_process(ledger: Ledger, tmp_path: Path) -> None:
-    with Ahead(tmp_path, print, Rule(first=100)) as asks:
+@pytest.mark.parametrize("first", [TRIALS - 1, 100])
+def test_small_searches_start_no_process(ledger: Ledger, tmp_path: Path, first: int) -> None:
+    with Ahead(tmp_path, print, Rule(first)) as asks:
         search(ledger, asks)
         assert asks._process is None
 
