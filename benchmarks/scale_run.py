@@ -57,7 +57,6 @@ run: {{scheduler: none, sampler: {sampler}, pack: {pack}, max_concurrent: {at_on
 base: {{name: "{name}", data: {{dataset: moons_small}}}}
 parameters:
   trainer.classification.optimizer.lr: {{type: float, low: 1.0e-4, high: 1.0e-1, log: true}}
-  trainer.classification.optimizer.weight_decay: {{type: float, low: 1.0e-6, high: 1.0e-2, log: true}}
   born.init_std: {{type: float, low: 1.0e-4, high: 1.0e-1, log: true}}
   born.bond_dim: {{type: int, low: 2, high: 32}}
 """
@@ -129,7 +128,7 @@ class Crowd:
 
     def advance(self, trainings: Sequence[Sleeping]) -> list[EpochReport]:
         """See `Packing.advance`."""
-        folder, wanted = trainings[0].config.name.split(" for ")
+        folder, wanted = trainings[0].config.name.removeprefix("in ").split(" for ")
         Path(folder, str(os.getpid())).write_text(str(len(trainings)))
         there = sum(int(path.read_text() or 0) for path in Path(folder).iterdir())
         whole = there >= int(wanted)
@@ -205,7 +204,7 @@ def main(shape: str, trials: int, sampler: str) -> None:
     with tempfile.TemporaryDirectory(prefix="bmtune-scale-") as folder:
         for place in ("there", "whole"):
             (Path(folder) / place).mkdir()
-        name = f"{folder}/there for {trials}" if crowd else "sleeping"
+        name = f"in {folder}/there for {trials}" if crowd else "sleeping"
         pack, at_once = (-(-trials // CROWD_HOSTS), trials) if crowd else (1000, SLOTS)
         text = SPACE.format(trials=trials, sampler=sampler, pack=pack, at_once=at_once, name=name)
         (Path(folder) / "space.yaml").write_text(text)

@@ -38,7 +38,7 @@ trainer: classification
 objective: {{metric: loss}}
 budget: {{trials: {trials}, max_epochs: 60, grace: 1}}
 run: {{seed: 3, sampler: random, scheduler: none, gpus_per_trial: {share}}}
-base: {{name: "{places}", data: {{dataset: moons_small}}}}
+base: {{name: "in {places}", data: {{dataset: moons_small}}}}
 parameters:
   trainer.classification.optimizer.lr: {{type: float, low: 1.0e-4, high: 1.0e-2, log: true}}
   born.bond_dim: {{type: int, low: 2, high: 6}}
@@ -60,7 +60,7 @@ class Marked(Together):
         now, node = time.time(), ray.get_runtime_context().get_node_id()
         for training in trainings:
             config = training.lane.problem.config
-            places, wanted = config.name.split(" for ")
+            places, wanted = config.name.removeprefix("in ").split(" for ")
             mark = Path(places, str(config.seed))
             first = mark.read_text().split()[2] if mark.exists() else now
             mark.write_text(f"{node} {os.environ['CUDA_VISIBLE_DEVICES']} {first} {now}")
