@@ -95,7 +95,7 @@ def _asked(mark: Path) -> list[Answer]:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     # By value: a machine without bmtune can answer too, and says so.
-    ray.cloudpickle.register_pickle_by_value(node_check)
+    ray.cloudpickle.register_pickle_by_value(node_check)  # type: ignore[no-untyped-call]
     check: Any = ray.remote(node_check.check_node)
     clock: Any = ray.remote(node_check.clock)
     asked = []
@@ -179,6 +179,6 @@ def _offer() -> tuple[tuple[str, ...], str | None]:
     of = f"{plan.gpus} GPU and {plan.cpus} processor" if plan.gpus else f"{plan.cpus} processor"
     grows = "it has an autoscaler" if machines.grows else "it has no autoscaler"
     return (
-        f"a search of {MANY} trials with --gpus-per-trial auto would train {plan.concurrent} at once: {plan.hosts} "
-        f"processes of {of}, {plan.lanes} trials each; {grows}",
+        f"a search of {MANY} trials with --gpus-per-trial auto would ask for {plan.hosts} processes of {of}, and train "
+        f"{plan.concurrent} trials at once as soon as there is room, {plan.lanes} in each process; {grows}",
     ), outlook.seen.waiting

@@ -64,8 +64,8 @@ class ClusterMachines:
             for node in nodes
             if node.get("NodeID") not in leaving
         )
-        if self._growth is None and self._may_grow and _has_autoscaler(nodes):
-            self._growth = read_kinds(autoscaling_files(PROCESSES))
+        if self._growth is None and self._may_grow:
+            self._growth = _growth(nodes)
         if self._growth is None:
             return Machines(here, leaving=leaving)
         return Machines(here, self._growth.kinds, grows=True, most=self._growth.most, leaving=leaving)
@@ -91,7 +91,14 @@ def _leaving() -> Iterable[str]:
     return found
 
 
-def _has_autoscaler(nodes: Iterable[Mapping[str, Any]]) -> bool:
+def _growth(nodes: Iterable[Mapping[str, Any]]) -> Growth | None:
+    """What the cluster's autoscaler may add; None where there is none."""
+    address = ray.get_runtime_context().gcs_address
+    files = autoscaling_files(PROCESSES, address)
+    return read_kinds(files) if files or _has_autoscaler(nodes, address) else None
+
+
+def _has_autoscaler(nodes: Iterable[Mapping[str, Any]], address: str) -> bool:
     """Whether something adds machines to the cluster.
 
     Its second version labels the machines that it starts, the head too; its first one reports kinds by their names.
@@ -100,7 +107,7 @@ def _has_autoscaler(nodes: Iterable[Mapping[str, Any]]) -> bool:
         return True
     from ray._raylet import GcsClient  # type: ignore[attr-defined]
 
-    said = GcsClient(address=ray.get_runtime_context().gcs_address).internal_kv_get(_STATUS_KEY, None)
+    said = GcsClient(address=address).internal_kv_get(_STATUS_KEY, None)
     return has_kinds(said or b"{}")
 
 
@@ -115,11 +122,12 @@ def has_kinds(status: bytes) -> bool:
     return any(not _BY_ITSELF.fullmatch(name) for name in names)
 
 
-def autoscaling_files(processes: Path) -> list[Path]:
-    """Configurations that autoscalers on this machine were started with; it is the head that has one.
+def autoscaling_files(processes: Path, address: str) -> list[Path]:
+    """Configurations that a cluster's autoscaler was started with, where it is on this machine, the head.
 
     Args:
         processes: The folder in which the system lists processes.
+        address: The cluster.
     """
     found = []
     for entry in processes.glob("[0-9]*/cmdline"):
@@ -128,7 +136,8 @@ def autoscaling_files(processes: Path) -> list[Path]:
         except OSError:
             # It has ended, or belongs to somebody else.
             continue
-        if any(word.endswith(("autoscaler/_private/monitor.py", "autoscaler/v2/monitor.py")) for word in words):
+        monitor = any(word.endswith(("autoscaler/_private/monitor.py", "autoscaler/v2/monitor.py")) for word in words)
+        if monitor and f"--gcs-address={address}" in words:
             found += [
                 Path(word.partition("=")[2]).expanduser() for word in words if word.startswith("--autoscaling-config=")
             ]

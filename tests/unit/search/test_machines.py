@@ -43,15 +43,18 @@ def test_kinds_of_machines_are_those_of_the_autoscalers_configuration(tmp_path: 
     from bmtune.search.machines import read_kinds
 
     (tmp_path / "cluster.yaml").write_text(KINDS)
+    monitor = [sys.executable, "/x/ray/autoscaler/v2/monitor.py"]
     for number, words in enumerate(
         (
             ["bash"],
-            [sys.executable, "/x/ray/autoscaler/v2/monitor.py", f"--autoscaling-config={tmp_path}/cluster.yaml"],
+            [*monitor, "--gcs-address=10.0.0.1:6379", f"--autoscaling-config={tmp_path}/cluster.yaml"],
+            [*monitor, "--gcs-address=10.0.0.2:6379", "--autoscaling-config=/of/another/cluster.yaml"],
+            [*monitor, "--gcs-address=10.0.0.1:6379"],
         )
     ):
         (tmp_path / str(number)).mkdir()
         (tmp_path / str(number) / "cmdline").write_bytes("\0".join(words).encode())
-    files = autoscaling_files(tmp_path)
+    files = autoscaling_files(tmp_path, "10.0.0.1:6379")
     assert files == [tmp_path / "cluster.yaml"]
     kinds, most = read_kinds(files)
     assert kinds == (Machine("spot", {"CPU": 8.0, "GPU": 4.0}, 3), Machine("other", {"CPU": 2.0}, 5))
