@@ -1,7 +1,8 @@
 """Where one driver ends: thousands of trials that only sleep, against the real control plane on one machine.
 
 `BMTUNE_BENCHMARK_TRIALS` (2000; the full one has 10000) is the number of short trials; `BMTUNE_BENCHMARK_CROWD` (1000)
-that of trials at once. With these, it takes ten minutes.
+that of trials at once, and `BMTUNE_BENCHMARK_REPORTS` (20) how often each of those reports. With these, it takes ten
+minutes.
 """
 
 import json
@@ -20,7 +21,8 @@ OVER = 0.05
 """Asked: a report of each of 1,000 trials every 10 s takes so much longer than that at most."""
 PROPOSAL_MS = 5.0
 BYTES_A_TRIAL = 20_000.0
-REPORTS, REPORT_S = 20, 10.0
+REPORT_S = 10.0
+REPORTS = int(os.environ.get("BMTUNE_BENCHMARK_REPORTS", "20"))
 
 
 def run() -> list[Result]:

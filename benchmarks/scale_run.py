@@ -45,7 +45,8 @@ from bmtune.training import EpochReport
 from bmtune.training import Status
 
 SLOTS, TRIAL_S = 16, 1.0
-CROWD_HOSTS, REPORT_S, REPORTS = 4, 10.0, 20
+CROWD_HOSTS, REPORT_S = 4, 10.0
+REPORTS = int(os.environ.get("BMTUNE_BENCHMARK_REPORTS", "20"))
 WINDOW = 100
 """Proposals after the thousandth trial whose latency is told."""
 
