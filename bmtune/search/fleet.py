@@ -287,8 +287,9 @@ class Fleet:
                 ) from error
         text = str(error).strip().split("\n")[0]
         # Tune trains a trial again whose actor died; one that raised would have told so in its report.
+        taken_back = isinstance(error, RayActorError) and error.preempted
         for lane in sorted(berth.lanes):
-            blamed = berth.on_trial in (None, lane)
+            blamed = not taken_back and berth.on_trial in (None, lane)
             # Tune does not count what it takes for a node that was claimed back.
             yield Lost(lane, RayActorError(error_msg=f"its host ended: {text}", preempted=not blamed), blamed)
 
