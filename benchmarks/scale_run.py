@@ -187,10 +187,10 @@ def timed_proposals() -> list[float]:
     found: list[float] = []
     begin = adapters.begin_trial
 
-    def timed(ledger: Any) -> Any:
+    def timed(ledger: Any, **options: Any) -> Any:
         began = time.perf_counter()
         try:
-            return begin(ledger)
+            return begin(ledger, **options)
         finally:
             found.append(time.perf_counter() - began)
 

@@ -13,11 +13,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bmtune.config.root import TrialConfig
+from bmtune.config.space import load_space
+from bmtune.search.cluster import ENVIRONMENT
+from bmtune.search.cluster import local_environment
+
+# Ray reads them when it is imported; without a token, and beyond loopback, the search would refuse the cluster.
+os.environ.update(ENVIRONMENT | local_environment())
+
 import ray
 from ray.cluster_utils import Cluster
 
-from bmtune.config.root import TrialConfig
-from bmtune.config.space import load_space
 from bmtune.search.driver import Backend
 from bmtune.search.driver import run_search
 from bmtune.search.resolve import ResolvedSearch
