@@ -33,7 +33,7 @@ import torch
 from bmtune.records import Epoch
 from bmtune.records import TrialFinished
 from bmtune.records import TrialStarted
-from bmtune.records import read_records
+from bmtune.records import from_line
 from bmtune.search import adapters
 from bmtune.search.driver import Backend
 from bmtune.search.driver import run_search
@@ -220,7 +220,7 @@ def main(shape: str, trials: int, sampler: str) -> None:
         ray.shutdown()
         seconds = time.monotonic() - began
         wholes = [float(path.read_text()) for path in (Path(folder) / "whole").iterdir()]
-        records = read_records(Path(folder) / "run" / "records.jsonl").records
+        lines = (Path(folder) / "run" / "records.jsonl").read_bytes().splitlines()
         late = proposals[1000 : 1000 + WINDOW] or proposals[-WINDOW:]
         print(
             json.dumps(
@@ -232,17 +232,17 @@ def main(shape: str, trials: int, sampler: str) -> None:
                     "proposal_ms": median(late) * 1e3,
                     "proposal_p95_ms": quantiles(late, n=20)[-1] * 1e3,
                     "resident": clock.memory,
-                    "ours_a_trial": state_bytes(space, records) / trials,
+                    "ours_a_trial": state_bytes(space, lines) / trials,
                 }
             )
         )
 
 
-def state_bytes(space: Any, records: Any) -> int:
-    """Bytes of the state of a search: what we keep of its trials, and Optuna with us; the rest is Ray's."""
+def state_bytes(space: Any, lines: Sequence[bytes]) -> int:
+    """Bytes of the state of a search: what we keep of its trials, Optuna and records included; the rest is Ray's."""
     gc.collect()
     tracemalloc.start()
-    state = SearchState.replay(space, iter(records))
+    state = SearchState.replay(space, map(from_line, lines))
     gc.collect()
     found = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
