@@ -1,5 +1,6 @@
 """Searches on a Ray cluster with a folder in common, one of whose nodes goes down, joins, or is drained."""
 
+import json
 import os
 import subprocess
 import sys
@@ -47,6 +48,16 @@ def check_all_finished_once(folder: Path) -> None:
 def trained(folder: Path) -> list[set[str]]:
     """The trials that trained on each node."""
     return [{trial.name for trial in node.iterdir()} for node in (folder / "nodes").iterdir()]
+
+
+def test_every_machine_is_asked_what_it_has(searched: Path) -> None:
+    facts, findings = json.loads((searched / "doctor.json").read_text())
+    assert findings == []
+    assert facts[0].startswith("2 machines at ")
+    assert sum("1 processors and 0 GPUs; Python 3" in text for text in facts) == 2
+    assert sum("GiB free; sees the storage folder" in text for text in facts) == 2
+    assert "would ask for 2 processes of 1 processor, and train 64 trials at once" in facts[-1]
+    assert not list(searched.glob(".seen-*"))
 
 
 def test_hosts_of_several_nodes_share_the_trials_of_a_search(searched: Path) -> None:

@@ -2,10 +2,11 @@
 
 Each node has one processor, so each has one host. In `FOLDER/stay`, `FOLDER/removed`, `FOLDER/joined` and
 `FOLDER/drained` they leave the run, and a file `nodes/NODE/SEED` for each node and trial that trained there, with a
-letter for each epoch.
+letter for each epoch; in `FOLDER/doctor.json` lies what was found of the cluster before.
 """
 
 import importlib.util
+import json
 import logging
 import sys
 import time
@@ -22,6 +23,7 @@ from ray.core.generated import autoscaler_pb2
 from bmtune.config.space import load_space
 from bmtune.records import Epoch
 from bmtune.search import fleet
+from bmtune.search.cluster_doctor import check_cluster
 from bmtune.search.driver import Backend
 from bmtune.search.driver import run_search
 from bmtune.search.fleet import HostActor
@@ -109,6 +111,8 @@ def main(folder: Path) -> None:
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     try:
         second = cluster.add_node(num_cpus=1)
+        found = check_cluster(cluster.address, folder)
+        (folder / "doctor.json").write_text(json.dumps([found.facts, found.findings]))
         search(folder / "stay", cluster, 2, lambda: None)
         search(folder / "removed", cluster, 2, lambda: cluster.remove_node(second, allow_graceful=False))
         # The node that joins does not see the folder of the run: what its trials write comes with their reports.

@@ -1,6 +1,7 @@
 """What `bmtune doctor --address` makes of what machines say; a real cluster is in end_to_end."""
 
 import re
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +89,16 @@ def test_a_run_or_a_cluster_is_checked(words: list[str], given: str, capsys: pyt
         f"error: either a run or a cluster is checked, but got {given} (command line: RUN, --address); give one of "
         "them\n"
     )
+
+
+@pytest.mark.slow
+def test_no_cluster_is_one_sentence(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        # Nobody listens there.
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        assert main(["doctor", "--address", address, "--storage", str(tmp_path / "runs")]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert said.startswith(f"error: a search needs Ray, but {address} gives none: ")
+    assert not (tmp_path / "runs").exists()
