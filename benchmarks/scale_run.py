@@ -162,6 +162,7 @@ class Clock:
         self.first = self.counting = self.last = 0.0
         self.records = 0
         self.memory: dict[int, int] = {}
+        self.times: dict[int, float] = {}
         self.ended = 0
 
     def on_record(self, record: Any) -> None:
@@ -174,7 +175,7 @@ class Clock:
         if isinstance(record, TrialFinished):
             self.ended, self.last = self.ended + 1, now
             if self.ended % 100 == 0:
-                self.memory[self.ended] = resident()
+                self.memory[self.ended], self.times[self.ended] = resident(), now - self.first
 
 
 def resident() -> int:
@@ -232,6 +233,7 @@ def main(shape: str, trials: int, sampler: str) -> None:
                     "proposal_ms": median(late) * 1e3,
                     "proposal_p95_ms": quantiles(late, n=20)[-1] * 1e3,
                     "resident": clock.memory,
+                    "ended_at": clock.times,
                     "ours_a_trial": state_bytes(space, lines) / trials,
                 }
             )
