@@ -10,7 +10,7 @@ NAMES = (
     *("step", "packs", "buckets", "sampling", "gan_epoch", "generative", "adversarial_epoch"),
     *("report", "resume", "search", "belief"),
 )
-ON_REQUEST = ("quality", "images", "pack_search", "pack_control", "gan_search", "confirmation")
+ON_REQUEST = ("quality", "images", "pack_search", "pack_control", "gan_search", "confirmation", "scale")
 
 
 def main(chosen: list[str]) -> int:

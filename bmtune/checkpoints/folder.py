@@ -70,12 +70,21 @@ def write_checkpoint(
         "facts_sha256": _facts_digest(facts),
         "facts": facts,
     }
-    text = json.dumps(document, indent=1)
+    put_checkpoint(folder, (json.dumps(document, indent=1).encode(), packed), keep_previous=keep_previous)
+
+
+def put_checkpoint(folder: Path, raw: tuple[bytes, ...], *, keep_previous: bool = False) -> None:
+    """Puts the two files of a checkpoint, as `raw_checkpoint` returns them, in the place of one that may be there.
+
+    Raises:
+        OSError: The disk refuses; see `write_checkpoint`.
+    """
+    document, packed = raw
     fresh, previous = _beside(folder, "new"), _beside(folder, "previous")
     shutil.rmtree(fresh, ignore_errors=True)  # left by a writer that was killed
     fresh.mkdir(parents=True)
     _write_to_disk(fresh / TENSORS_FILE, packed)
-    _write_to_disk(fresh / FACTS_FILE, text.encode())
+    _write_to_disk(fresh / FACTS_FILE, document)
     _sync_directory(fresh)
     if folder.exists():
         shutil.rmtree(previous, ignore_errors=True)
@@ -144,6 +153,15 @@ def read_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         f"a checkpoint is a folder with {FACTS_FILE} and {TENSORS_FILE}, but {folder} is not; "
         "check the path, or train again"
     )
+
+
+def raw_checkpoint(folder: Path) -> tuple[bytes, bytes] | None:
+    """The two files of the checkpoint in `folder`, unread; None where there is none."""
+    for candidate in (folder, _beside(folder, "previous")):
+        found = _read_files(candidate)
+        if found is not None:
+            return found
+    return None
 
 
 def has_checkpoint(folder: Path) -> bool:

@@ -6,6 +6,7 @@ from typing import Literal
 
 import typer
 
+from bmtune.cli.assignments import split_amounts
 from bmtune.cli.assignments import split_assignments
 from bmtune.cli.durations import parse_duration
 
@@ -193,12 +194,22 @@ def search(
         ),
     ] = None,
     gpus_per_trial: Annotated[
-        float | None,
+        str | None,
         typer.Option(
             "--gpus-per-trial",
             metavar="X",
-            help="GPUs of one trial: whole, or 1/k for k trials on each GPU.",
+            help="GPUs of one trial: whole, or 1/k for k trials on each GPU; auto: every GPU that there is, with as "
+            "many trials as its memory and its speed allow.",
             show_default=_SPACES,
+        ),
+    ] = None,
+    resource: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--resource",
+            metavar="NAME=AMOUNT",
+            help="What else of a Ray cluster a trial occupies; may be repeated: --resource A100=0.25.",
+            show_default="nothing",
         ),
     ] = None,
     max_concurrent: Annotated[
@@ -273,6 +284,7 @@ def search(
         pack=pack,
         cpus_per_trial=cpus_per_trial,
         gpus_per_trial=gpus_per_trial,
+        resources=split_amounts(resource) if resource else None,
         max_concurrent=max_concurrent,
         report_every_s=report_every,
         max_failures=max_failures,

@@ -1,5 +1,6 @@
 """A search space: a base configuration, the searched hyperparameters, the objective and the budget."""
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Literal
 from pydantic import BeforeValidator
 from pydantic import Field
 from pydantic import JsonValue
+from pydantic import PlainSerializer
 from pydantic import field_validator
 from pydantic import model_validator
 
@@ -43,6 +45,25 @@ Params = dict[str, JsonValue]
 
 def _one_or_more(value: object) -> object:
     return (value,) if isinstance(value, str) else value
+
+
+def _amounts(value: object) -> object:
+    if not isinstance(value, Mapping):
+        return value
+    for name, amount in value.items():
+        if name in ("CPU", "GPU"):
+            raise ValueError(f"{name} has an option of its own; give cpus_per_trial or gpus_per_trial")
+        if isinstance(amount, bool) or not isinstance(amount, int | float) or not 0 < amount < math.inf:
+            raise ValueError(f"resources takes name: amount, an amount above 0, but got {name}: {amount!r}")
+    return tuple((name, float(amount)) for name, amount in value.items())
+
+
+AmountsByName = Annotated[
+    tuple[tuple[str, float], ...],
+    BeforeValidator(_amounts),
+    PlainSerializer(lambda pairs: dict(pairs), return_type=dict),
+]
+"""`{name: amount}`, kept as pairs so that a frozen model holds nothing that can change."""
 
 
 class ObjectiveConfig(Config):
@@ -117,8 +138,10 @@ class RunSettings(Config):
     """Trials that one process trains together; 1: each trial has a process of its own."""
     cpus_per_trial: int = Field(1, ge=1)
     """Processors, and threads, of one process that trains."""
-    gpus_per_trial: float = Field(0.0, ge=0)
-    """GPUs of one trial: whole, or 1/k for k trials on each GPU."""
+    gpus_per_trial: Annotated[float, Field(ge=0)] | Literal["auto"] = 0.0
+    """GPUs of one trial: whole, or 1/k for k trials on each GPU; auto: on each GPU as many as measuring says."""
+    resources: AmountsByName = ()
+    """What else of a Ray cluster one trial occupies, by name; one that shares no GPU: one process that trains."""
     max_concurrent: int | None = Field(None, ge=1)
     """Trials at once; None: as many as there is room for."""
     report_every_s: float = Field(1.0, ge=0)
@@ -149,6 +172,17 @@ class RunSettings(Config):
                 f"spread, but got {value}; give 3:5"
             )
         return text
+
+    @field_validator("gpus_per_trial", mode="before")
+    @classmethod
+    def _gpus_are_auto_or_a_number(cls, value: object) -> object:
+        text = str(value)
+        try:
+            return text if text == "auto" else float(text)
+        except ValueError as error:
+            raise ValueError(
+                f"gpus_per_trial must be auto or a number, but got {value}; give 1, 0.5 or auto"
+            ) from error
 
     @field_validator("pack", mode="before")
     @classmethod

@@ -18,6 +18,8 @@ from ray.tune.stopper import Stopper
 from bmtune.packing import names_memory
 from bmtune.records import Notice
 from bmtune.redaction import redacted
+from bmtune.search.ahead import AT_ONCE
+from bmtune.search.ahead import Asks
 from bmtune.search.conduct import ALIKE_LIMIT
 from bmtune.search.conduct import begin_trial
 from bmtune.search.conduct import end_trial
@@ -27,6 +29,7 @@ from bmtune.search.conduct import take_report
 from bmtune.search.interruption import Interruption
 from bmtune.search.ledger import Ledger
 from bmtune.search.losses import Losses
+from bmtune.search.rounds import LEAVING
 from bmtune.search.trainable import REPORT
 from bmtune.search.trial_run import Task
 from bmtune.search.trial_run import TrialReport
@@ -34,6 +37,9 @@ from bmtune.search.trial_start import epoch_to_go_on_from
 from bmtune.search.trials import RunningTrial
 
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
+
+Concurrent = Callable[[], int]
+"""How many trials may be trained at once, now: a cluster grows and shrinks."""
 
 NUMBER = "trial"
 """Key of a Tune configuration that holds the number of our trial."""
@@ -46,12 +52,26 @@ class RecordSearcher(Searcher):
     as the trials that they are, and one that had paused is handed out when it is promoted.
     """
 
-    def __init__(self, ledger: Ledger, to_config: Callable[[RunningTrial], dict[str, Any]], concurrent: int) -> None:
-        """A searcher that records each proposal before Tune hears of it, for at most `concurrent` trials at once."""
+    def __init__(
+        self,
+        ledger: Ledger,
+        to_config: Callable[[RunningTrial], dict[str, Any]],
+        concurrent: Concurrent,
+        asks: Asks = AT_ONCE,
+    ) -> None:
+        """A searcher that records each proposal before Tune hears of it.
+
+        Args:
+            ledger: The search.
+            to_config: Makes a trial's configuration for Tune.
+            concurrent: Tells how many trials may be trained at once.
+            asks: Where proposals come from.
+        """
         super().__init__()
         self._ledger = ledger
         self._to_config = to_config
         self._concurrent = concurrent
+        self._asks = asks
         state = ledger.state
         self._to_go_on = deque(number for number in state.running if number not in state.paused)
         self._known: set[int] = set()
@@ -74,7 +94,7 @@ class RecordSearcher(Searcher):
         if not self._to_go_on and state.is_over:
             # Tune declares a dictionary and accepts this word.
             return Searcher.FINISHED  # type: ignore[return-value]
-        if state.num_active - len(self._to_go_on) >= self._concurrent:
+        if state.num_active - len(self._to_go_on) >= self._concurrent():
             return None
         number = self._next()
         if number is None:
@@ -88,7 +108,7 @@ class RecordSearcher(Searcher):
             return self._to_go_on.popleft()
         promotion = self._ledger.state.promotion
         if promotion is None:
-            started = begin_trial(self._ledger)
+            started = begin_trial(self._ledger, asks=self._asks)
             return None if started is None else started.trial
         # A trial that Tune knows is for the scheduler to wake; until then no other one takes its place.
         return None if promotion.trial in self._known else promote_trial(self._ledger)
@@ -108,7 +128,7 @@ class HalvingScheduler(FIFOScheduler):
 
     _supports_buffered_results = False
 
-    def __init__(self, ledger: Ledger, concurrent: int, go_on: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, ledger: Ledger, concurrent: Concurrent, go_on: Callable[[dict[str, Any]], None]) -> None:
         """A scheduler whose rungs are those of the ledger's state.
 
         Args:
@@ -147,7 +167,9 @@ class HalvingScheduler(FIFOScheduler):
         """
         state = self._ledger.state
         # One that Tune has not heard of since the run was resumed is for the searcher to hand out.
-        if state.num_active >= self._concurrent or state.promotion is None or state.promotion.trial not in self._trials:
+        if state.promotion is None or state.promotion.trial not in self._trials:
+            return None
+        if state.num_active >= self._concurrent():
             return None
         number = promote_trial(self._ledger)
         return None if number is None else self._trials[number]
@@ -181,7 +203,10 @@ def _retry(trial: Trial, count: str) -> str:
     task = Task.model_validate_json(trial.config["task"])
     epoch = epoch_to_go_on_from(Path(task.run_folder, task.checkpoint_path("last")))
     where = "an older checkpoint" if epoch is None else f"epoch {epoch}"
-    what = "ran out of memory" if names_memory(_said_by(_last_error(trial))) else "lost its process"
+    error = _last_error(trial)
+    if LEAVING in error:
+        return f"trial {task.trial} goes on from {where} elsewhere: {LEAVING}"
+    what = "ran out of memory" if names_memory(_said_by(error)) else "lost its process"
     return f"trial {task.trial} {what} and goes on from {where} ({count})"
 
 

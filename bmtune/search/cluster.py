@@ -16,7 +16,6 @@ from types import TracebackType
 from typing import Any
 from typing import Self
 
-from bmtune.config.space_model import RunSettings
 from bmtune.errors import BmtuneError
 from bmtune.errors import ResourceError
 from bmtune.errors import StoppedBySignalError
@@ -273,37 +272,3 @@ def _told(error: Exception, target: str) -> BmtuneError:
         return error
     text = redacted(" ".join(str(error).split()))
     return ResourceError(f"a search needs Ray, but {target} gives none: {text}; check --address, or leave it away")
-
-
-def check_resources(run: RunSettings) -> int:
-    """How many trials there is room for at once, on the connected cluster.
-
-    Raises:
-        ResourceError: One trial fits on no node.
-    """
-    import ray
-
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    rooms = {
-        "CPU": (run.cpus_per_trial, "processors", "--cpus-per-trial"),
-        "GPU": (run.gpus_per_trial, "GPUs", "--gpus-per-trial"),
-    }
-    for name, (asked, words, option) in rooms.items():
-        most = max((node.get(name, 0) for node in nodes), default=0)
-        if asked > most:
-            total = sum(node.get(name, 0) for node in nodes)
-            raise ResourceError(
-                f"a trial must fit on one machine, but it asks for {asked:g} {words} and there are {total:g}"
-                f"{f', at most {most:g} on one machine' if len(nodes) > 1 else ''} (command line: {option}); "
-                "ask for fewer"
-            )
-    return max(1, sum(_fitting(node, run) for node in nodes))
-
-
-def _fitting(node: dict[str, float], run: RunSettings) -> int:
-    by_cpu = int(node.get("CPU", 0) // run.cpus_per_trial)
-    if not run.gpus_per_trial:
-        return by_cpu
-    each = run.gpus_per_trial
-    gpus = node.get("GPU", 0)
-    return min(by_cpu, int(gpus // each) if each >= 1 else int(gpus) * int(1 / each + 1e-6))

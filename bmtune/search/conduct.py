@@ -12,8 +12,9 @@ from bmtune.records import Status
 from bmtune.records import TrialFinished
 from bmtune.records import TrialPromoted
 from bmtune.records import TrialStarted
+from bmtune.search.ahead import AT_ONCE
+from bmtune.search.ahead import Asks
 from bmtune.search.ledger import Ledger
-from bmtune.search.next_trial import next_params
 from bmtune.search.proposals import derived_seed
 from bmtune.search.trial_run import TrialReport
 from bmtune.search.trials import FinishedTrial
@@ -25,17 +26,17 @@ Clock = Callable[[], float]
 Command = Literal["continue", "pause", "stop"]
 
 
-def begin_trial(ledger: Ledger, clock: Clock = time.time) -> TrialStarted | None:
+def begin_trial(ledger: Ledger, clock: Clock = time.time, asks: Asks = AT_ONCE) -> TrialStarted | None:
     """Starts the next trial; None when all were started."""
     state = ledger.state
     space = state.space
     if state.all_started:
         return None
     number = state.num_started
-    started = TrialStarted(
-        trial=number, params=next_params(state), seed=derived_seed(space.run.seed, number), time=clock()
-    )
+    params = asks.params(state, number)
+    started = TrialStarted(trial=number, params=params, seed=derived_seed(space.run.seed, number), time=clock())
     ledger.record(started)
+    asks.started(number)
     return started
 
 

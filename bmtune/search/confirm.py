@@ -4,6 +4,7 @@ import os
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 from bmtune import __version__
@@ -32,7 +33,7 @@ from bmtune.errors import FormatError
 from bmtune.errors import SearchStoppedError
 from bmtune.records import Metrics
 from bmtune.records import RecordWriter
-from bmtune.search.cluster import check_resources
+from bmtune.search.carrying import SharedFolder
 from bmtune.search.confirm_choice import Choice
 from bmtune.search.confirm_choice import Wish
 from bmtune.search.confirm_choice import choose
@@ -46,7 +47,8 @@ from bmtune.search.confirm_training import PairTraining
 from bmtune.search.confirm_training import folder_of
 from bmtune.search.driver import Backend
 from bmtune.search.fleet import Fleet
-from bmtune.search.plan import whole_gpus
+from bmtune.search.machines import room_for_hosts
+from bmtune.search.plan import gpus_of
 from bmtune.search.trial_run import Task
 from bmtune.search.winner import BEST_FILE
 from bmtune.search.winner import BEST_FOLDER
@@ -115,10 +117,11 @@ class _Confirmation:
         self._total, self._epochs = len(pairs), 0
         if not missing:
             return
-        settings = self._run.space.run
-        room = check_resources(settings.model_copy(update={"gpus_per_trial": whole_gpus(settings)}))
+        settings, room = room_for_hosts(self._run.space.run)
+        self._run = replace(self._run, space=replace(self._run.space, run=settings))
         plan = plan_confirmation(settings, len(missing), room)
-        fleet = Fleet(plan, self._backend.trainable.make_training, self._backend.trainable.packing)
+        trainable, shared = self._backend.trainable, SharedFolder(self._run.folder, Patience(self._say))
+        fleet = Fleet(plan, trainable.make_training, trainable.packing, shared=shared)
         try:
             self._tell()
             objective = self._run.state.objective
@@ -192,7 +195,7 @@ class _Confirmation:
             report_every_s=run.report_every_s,
             checkpoint_every=run.checkpoint_every,
             threads=run.cpus_per_trial,
-            device="cuda" if run.gpus_per_trial else "cpu",
+            device="cuda" if gpus_of(run) else "cpu",
             pre_cache=None if cache is None else str(cache.resolve()),
         )
 

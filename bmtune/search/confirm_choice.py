@@ -15,6 +15,7 @@ from bmtune.records import RunResumed
 from bmtune.records import RunStarted
 from bmtune.search.plan import MOST_LANES
 from bmtune.search.plan import HostPlan
+from bmtune.search.plan import gpus_of
 from bmtune.search.plan import plan_hosts
 from bmtune.search.state import SearchState
 from bmtune.search.trials import RunningTrial
@@ -128,7 +129,7 @@ def reseeded(config: TrialConfig, seed: int) -> TrialConfig:
 
 def plan_confirmation(run: RunSettings, trainings: int, room: int) -> HostPlan:
     """How the trainings are spread over hosts: all at once, as far as a search would let so many share a host."""
-    parts_of_gpus = 0 < run.gpus_per_trial < 1
+    parts_of_gpus = 0 < gpus_of(run) < 1
     pack = MOST_LANES if run.pack == "auto" and not parts_of_gpus else run.pack
     settings = run.model_copy(update={"pack": pack, "max_concurrent": None})
     return plan_hosts(settings, trainings, room)

@@ -99,14 +99,13 @@ def _noted(outcome: SearchOutcome, text: str | None) -> SearchOutcome:
 
 def _afforded(run: "EndedRun") -> "Wish | None":
     """What a search confirms where nobody said: as much as takes a part of its own time, and ends within its limit."""
-    from bmtune.search.cluster import check_resources
     from bmtune.search.confirm_choice import AFFORDABLE
     from bmtune.search.confirm_choice import WORTH
     from bmtune.search.confirm_choice import affordable
     from bmtune.search.confirm_choice import choose
     from bmtune.search.confirm_choice import expected_seconds
     from bmtune.search.confirm_choice import seconds_of_search
-    from bmtune.search.plan import whole_gpus
+    from bmtune.search.machines import room_for_hosts
 
     settings = run.space.run
     spent, since = seconds_of_search(run.records, time.time())
@@ -116,5 +115,5 @@ def _afforded(run: "EndedRun") -> "Wish | None":
     choices = [
         (wish, expected_seconds(run.epochs, choose(run.state, wish.top), run.header.max_epochs)) for wish in AFFORDABLE
     ]
-    hosts = check_resources(settings.model_copy(update={"gpus_per_trial": whole_gpus(settings)}))
+    _, hosts = room_for_hosts(settings)
     return affordable(choices, hosts, allowed)

@@ -22,8 +22,8 @@ from bmtune.records import Notice
 from bmtune.records import RunFinished
 from bmtune.records import RunListener
 from bmtune.search.adapters import SearchStopper
+from bmtune.search.carrying import SharedFolder
 from bmtune.search.cluster import Cluster
-from bmtune.search.cluster import check_resources
 from bmtune.search.conduct import end_remaining
 from bmtune.search.fleet import Fleet
 from bmtune.search.going_on import complete_last_event
@@ -32,13 +32,13 @@ from bmtune.search.interruption import WINNER_S
 from bmtune.search.interruption import Interruption
 from bmtune.search.lanes import seam_holds
 from bmtune.search.ledger import Ledger
+from bmtune.search.machines import ClusterMachines
 from bmtune.search.old_run import RECORDS_FILE
 from bmtune.search.outcome import Afterwards
 from bmtune.search.outcome import SearchOutcome
 from bmtune.search.outcome import how_to_resume
 from bmtune.search.outcome import unchanged
-from bmtune.search.plan import plan_hosts
-from bmtune.search.plan import whole_gpus
+from bmtune.search.outlook import Outlook
 from bmtune.search.resolve import ResolvedSearch
 from bmtune.search.run_folder import OpenRun
 from bmtune.search.run_folder import open_run
@@ -106,11 +106,12 @@ def run_search(
         # Old records are read while Ray starts; a new run leaves nothing behind where there is no room for it.
         run = stack.enter_context(open_run(resolved, patience)) if resolved.resumes else None
         connected.wait()
-        placement = replace(_placement(resolved, backend.trainable), warning=connected.warning)
+        shared = SharedFolder(resolved.run_folder, patience) if resolved.address is not None else None
+        placement = _placement(resolved, backend.trainable, connected.warning, shared)
         run = run or stack.enter_context(open_run(resolved, patience))
         if watcher is not None and placement.fleet is not None:
             watcher.on_lanes(placement.fleet.occupied)
-        outcome, stopper = _recorded(_Opened(resolved, run, patience, heard), listener, placement, backend)
+        outcome, stopper = _recorded(_Opened(placement.resolved, run, patience, heard), listener, placement, backend)
         run.writer.close()
         outcome = replace(afterwards(outcome), signal=heard.signal)
     if stopper.failure is not None:
@@ -138,31 +139,38 @@ class _Placement:
     """Where trials are trained.
 
     Attributes:
-        concurrent: Trials at once.
+        resolved: The search, with its resources settled.
+        outlook: What there is room for, now and later.
         fleet: The hosts whose lanes they take; None: each has a process of its own.
-        notice: A sentence about that for the user, or None.
-        warning: One about the cluster, or None.
+        notices: Sentences about that for the user.
     """
 
-    concurrent: int
-    fleet: Fleet | None = None
-    notice: str | None = None
-    warning: str | None = None
+    resolved: ResolvedSearch
+    outlook: Outlook
+    fleet: Fleet | None
+    notices: tuple[str, ...]
 
 
-def _placement(resolved: ResolvedSearch, trainable: type[BornTrial]) -> _Placement:
-    """Starts the hosts that the search needs, as soon as it is known that there is room."""
+def _placement(
+    resolved: ResolvedSearch, trainable: type[BornTrial], warning: str | None, shared: SharedFolder | None
+) -> _Placement:
+    """Starts the hosts that the search needs, as soon as it is known that there is, or may be, room."""
     run = resolved.space.run
-    room = check_resources(run)
     reason = None if run.pack == 1 else seam_holds()
-    if run.pack == 1 or reason is not None:
-        notice = f"each trial has a process of its own, as with --pack 1, because {reason}" if reason else None
-        return _Placement(min(room, run.max_concurrent or room), notice=notice)
-    hosts = check_resources(run.model_copy(update={"gpus_per_trial": whole_gpus(run)}))
-    plan = plan_hosts(run, resolved.space.budget.trials, hosts, grows=resolved.address is not None)
-    fleet = Fleet(plan, trainable.make_training, trainable.packing)
-    fleet.ask_for(plan.concurrent)
-    return _Placement(plan.concurrent, fleet)
+    processes = run.pack == 1 or reason is not None
+    look = ClusterMachines(may_grow=resolved.address is not None)
+    asked = run.model_copy(update={"pack": 1}) if processes else run
+    outlook = Outlook(asked, resolved.space.budget.trials, look)
+    gpus = {"gpus_per_trial": outlook.run.gpus_per_trial}
+    settled = replace(resolved, space=replace(resolved.space, run=run.model_copy(update=gpus)))
+    alone = f"each trial has a process of its own, as with --pack 1, because {reason}" if reason else None
+    notices = tuple(filter(None, (warning, alone, outlook.seen.waiting)))
+    if processes:
+        return _Placement(settled, outlook, None, notices)
+    again = outlook.look_again if resolved.address is not None else None
+    fleet = Fleet(outlook.seen.plan, trainable.make_training, trainable.packing, again, shared)
+    fleet.ask_for(outlook.seen.plan.concurrent)
+    return _Placement(settled, outlook, fleet, notices)
 
 
 @dataclass(frozen=True)
@@ -194,14 +202,15 @@ def _recorded(
         with _viewed(StudyView(folder / STUDY_FILE, state, patience), interruption) as view:
             ledger = Ledger(state, run.writer, [view, listener])
             hint = sharing_hint(resolved.space.base, resolved.space.parameters) if placement.fleet else None
-            for told in filter(None, (placement.warning, placement.notice, None if run.past else hint)):
+            for told in filter(None, (*placement.notices, None if run.past else hint)):
                 ledger.record(Notice(text=told))
             complete_last_event(ledger, folder)
             measure = partial(_in_time, backend.on_test_rows, interruption)
             end = partial(keep_winner, ledger, folder, measure, patience)
             interruption.rescue = partial(end, unfinished=True)
+            concurrent = placement.outlook.concurrent
             stopper = run_trials(
-                resolved, ledger, placement.concurrent, backend.trainable, placement.fleet, interruption=interruption
+                resolved, ledger, concurrent, backend.trainable, placement.fleet, interruption=interruption
             )
             if not stopper.interrupted:
                 end_remaining(ledger, stopper.reason)

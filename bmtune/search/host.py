@@ -4,7 +4,6 @@ Three kinds of threads: one trains, a few write checkpoints and pictures, and th
 commands in and take reports out. So neither a slow disk nor a slow driver ever holds the training up.
 """
 
-import os
 import signal
 import threading
 from collections import deque
@@ -19,6 +18,7 @@ from typing import NamedTuple
 import torch
 
 from bmtune.disk_space import Patience
+from bmtune.search.carrying import Files
 from bmtune.search.packs import Packing
 from bmtune.search.rounds import Command
 from bmtune.search.rounds import Confirm
@@ -41,6 +41,8 @@ class Heard(NamedTuple):
         trained: Whether it has trained here.
         stopped: Whether the lane was given back.
         lost: Why the lane is no more, though its trial may go on; or None.
+        leaves: Whether it is no more because its machine is about to leave.
+        files: What the report speaks of, where this machine does not see the run folder.
     """
 
     lane: int
@@ -49,6 +51,8 @@ class Heard(NamedTuple):
     trained: bool
     stopped: bool
     lost: str | None = None
+    leaves: bool = False
+    files: Files = ()
 
 
 class Said(NamedTuple):
@@ -84,9 +88,9 @@ class Host:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         threading.Thread(target=self._work, name="training", daemon=True).start()
 
-    def ready(self) -> int:
-        """The process number, as soon as there is an answer at all."""
-        return os.getpid()
+    def memory(self) -> int | None:
+        """Bytes of this host's GPU; None without one."""
+        return torch.cuda.mem_get_info()[1] if torch.cuda.is_available() else None
 
     def tell(self, first: int, commands: Sequence[Command]) -> None:
         """Takes commands, numbered from `first`; they are carried out in the order of their numbers."""
@@ -160,11 +164,18 @@ class Host:
 
     def _deliver(self, told: Told) -> None:
         due = told.due
-        if due is None:
-            heard = Heard(told.lane, None, waits=False, trained=False, stopped=told.stopped, lost=told.lost)
-        else:
-            report = guarded(partial(due.carry_out, self._patience)).model_dump_json()
-            heard = Heard(told.lane, report, due.waits, due.trained, told.stopped)
+        nothing = Heard(
+            told.lane, None, waits=False, trained=False, stopped=told.stopped, lost=told.lost, leaves=told.leaves
+        )
+        heard = nothing
+        if due is not None:
+            report = guarded(partial(due.carry_out, self._patience))
+            files = told.files_of(report) if told.files_of is not None else ()
+            heard = nothing._replace(files=files)
+            # What a lane tells that is lost lies in its checkpoint as well: whoever goes on from there tells it.
+            if not told.leaves:
+                text = report.model_dump_json()
+                heard = heard._replace(report=text, waits=due.waits, trained=due.trained)
         with self._changed:
             self._without_room.discard(threading.get_ident())
             self._heard.append(heard)

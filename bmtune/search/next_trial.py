@@ -9,7 +9,13 @@ from bmtune.search.state import SearchState
 def next_params(state: SearchState) -> Params:
     """What the next trial is to be: a function of the state alone, so that a replayed search goes on alike."""
     number = state.num_started
-    if 1 <= number <= len(state.enqueued):
-        return state.enqueued[number - 1]
+    first = tried_first(state, number)
+    if first is not None:
+        return first
     study = state.study if state.aims.is_plain else several_study(state)
     return propose(study, state.space, state.space.run.seed, number)
+
+
+def tried_first(state: SearchState, number: int) -> Params | None:
+    """The configuration that was given for a trial; None where one is to be proposed."""
+    return state.enqueued[number - 1] if 1 <= number <= len(state.enqueued) else None

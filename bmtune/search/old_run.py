@@ -24,7 +24,7 @@ SEARCH_FILE = "search.yaml"
 
 RUN_SETTINGS = (
     *("time_budget_s", "pack", "cpus_per_trial", "gpus_per_trial", "max_concurrent", "report_every_s"),
-    *("checkpoint_every", "max_failures", "pre_cache", "wandb", "confirm"),
+    *("checkpoint_every", "max_failures", "pre_cache", "wandb", "confirm", "resources"),
 )
 """Settings of `run` that say how trials are trained and not what they come to."""
 
@@ -140,7 +140,7 @@ def _derived(space: SearchSpace) -> set[str]:
 
 
 def _flat(value: JsonValue, before: str = "") -> Iterator[tuple[str, JsonValue]]:
-    if isinstance(value, dict) and value and not before.endswith(".metrics"):
+    if isinstance(value, dict) and value and not before.endswith((".metrics", "run.resources")):
         for key, entry in value.items():
             yield from _flat(entry, f"{before}.{key}" if before else key)
     else:

@@ -28,7 +28,8 @@ class SearchRequest:
         sampler: "tpe" or "random".
         pack: "auto", or the number of trials that one process trains together, as text or number.
         cpus_per_trial: Processors of one process that trains.
-        gpus_per_trial: GPUs of one trial, whole or 1/k.
+        gpus_per_trial: GPUs of one trial, whole, 1/k or "auto", as text or number.
+        resources: (name, amount) pairs of what else of a cluster a trial occupies.
         max_concurrent: Trials at once.
         report_every_s: Seconds between two reports of one trial; 0: a report after every epoch.
         max_failures: How often a trial goes on after its process was lost.
@@ -61,7 +62,8 @@ class SearchRequest:
     sampler: str | None = None
     pack: str | int | None = None
     cpus_per_trial: int | None = None
-    gpus_per_trial: float | None = None
+    gpus_per_trial: float | str | None = None
+    resources: tuple[tuple[str, float], ...] | None = None
     max_concurrent: int | None = None
     report_every_s: float | None = None
     max_failures: int | None = None

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from typing import Literal
 
 from pydantic import JsonValue
 
@@ -345,7 +346,7 @@ def _check_pre_cache(space: SearchSpace) -> None:
         )
 
 
-def _whole_or_part(gpus: float) -> float:
+def _whole_or_part(gpus: float | Literal["auto"]) -> float | Literal["auto"]:
     """GPUs of one trial as Ray can place them: whole, or 1/k rounded down.
 
     Ray adds fractions up across GPUs, so that trials with any other fraction can wait for ever.
@@ -353,7 +354,7 @@ def _whole_or_part(gpus: float) -> float:
     Raises:
         ResourceError: The number is neither.
     """
-    if gpus == int(gpus):
+    if gpus == "auto" or gpus == int(gpus):
         return gpus
     parts = max(2, round(1 / gpus)) if gpus < 1 else 0
     if parts and abs(gpus * parts - 1) <= 5e-3:

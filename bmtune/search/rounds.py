@@ -3,12 +3,15 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from typing import NamedTuple
 
 from bmtune.packing import ran_out
 from bmtune.records import PretrainingShared
+from bmtune.search.carrying import Apart
+from bmtune.search.carrying import Files
 from bmtune.search.packs import Packing
 from bmtune.search.packs import Packs
 from bmtune.search.pre_cache import PreCache
@@ -19,6 +22,7 @@ from bmtune.search.trial_run import MakeTraining
 from bmtune.search.trial_run import Task
 from bmtune.search.trial_run import Training
 from bmtune.search.trial_run import TrialLog
+from bmtune.search.trial_run import TrialReport
 from bmtune.search.trial_run import failed_end
 from bmtune.search.trial_run import make_training
 from bmtune.training import EpochReport
@@ -28,10 +32,14 @@ BEST_EVERY_S = 3.0
 
 
 class Start(NamedTuple):
-    """A trial takes a lane; `task` is a `Task` as JSON."""
+    """A trial takes a lane; `task` is a `Task` as JSON.
+
+    Where this machine does not see the run folder, `files` are what the trial goes on from; else None.
+    """
 
     lane: int
     task: str
+    files: Files | None = None
 
 
 class GoOn(NamedTuple):
@@ -46,6 +54,12 @@ class Stop(NamedTuple):
     lane: int
 
 
+class Leave(NamedTuple):
+    """A lane writes what its trial needs to go on elsewhere, and is given up: this machine is about to go."""
+
+    lane: int
+
+
 class Confirm(NamedTuple):
     """So many reports of a lane have reached the records."""
 
@@ -53,7 +67,9 @@ class Confirm(NamedTuple):
     reports: int
 
 
-Command = Start | GoOn | Stop | Confirm
+Command = Start | GoOn | Stop | Leave | Confirm
+
+LEAVING = "its machine is about to leave the cluster"
 
 
 class Told(NamedTuple):
@@ -64,6 +80,10 @@ class Told(NamedTuple):
     stopped: bool = False
     lost: str | None = None
     """Why the lane is no more, though its trial may go on from its last checkpoint in another one."""
+    leaves: bool = False
+    """Whether that is because this machine is about to go."""
+    files_of: Callable[[TrialReport], Files] | None = None
+    """Reads what has to go with the report, once it is written; None: it is in the run folder."""
 
 
 @dataclass
@@ -74,6 +94,7 @@ class _Lane:
     share: PreShare | None = None
     asks: bool = False
     idle: bool = False
+    files_of: Callable[[TrialReport], Files] | None = None
 
 
 class Rounds:
@@ -100,6 +121,7 @@ class Rounds:
         self._clock = clock
         self._lanes: dict[int, _Lane] = {}
         self._caches: dict[str, PreCache] = {}
+        self._apart: Apart | None = None
 
     @property
     def has_work(self) -> bool:
@@ -128,6 +150,8 @@ class Rounds:
                 self._start(command)
             case Stop():
                 self._stop(command.lane)
+            case Leave() if lane is not None:
+                self._leave(lane)
             case GoOn() if lane is not None:
                 lane.idle = False
             case Confirm() if lane is not None:
@@ -168,14 +192,19 @@ class Rounds:
 
     def _say(self, lane: _Lane, due: DueReport) -> None:
         lane.idle = due.waits or due.end is not None
-        self._tell(Told(lane.number, due))
+        self._tell(Told(lane.number, due, files_of=lane.files_of))
 
     def _start(self, command: Start) -> None:
         try:
             task = Task.model_validate_json(command.task)
+            if command.files is not None:
+                self._apart = self._apart or Apart()
+                task = self._apart.take(task, command.files)
             start = task.start()
             log = TrialLog(task, start, self._clock, BEST_EVERY_S)
             lane = _Lane(command.lane, log, make_training(self._make, task, start.saved))
+            if self._apart is not None and command.files is not None:
+                lane.files_of = partial(self._apart.files_of, task)
             if task.pre_cache is not None:
                 cache = self._caches.setdefault(task.pre_cache, PreCache(Path(task.pre_cache)))
                 lane.share, lane.asks = task.share(cache, lane.training), True
@@ -192,7 +221,14 @@ class Rounds:
         if lane is not None and lane.share is not None:
             lane.share.leave()
         due = None if lane is None else lane.log.close(lane.training)
-        self._tell(Told(number, due, stopped=True))
+        self._tell(Told(number, due, stopped=True, files_of=lane.files_of if lane is not None else None))
+
+    def _leave(self, lane: _Lane) -> None:
+        del self._lanes[lane.number]
+        if lane.share is not None:
+            lane.share.leave()
+        due = lane.log.close(lane.training)
+        self._tell(Told(lane.number, due, lost=LEAVING, leaves=True, files_of=lane.files_of))
 
     def _fail(self, number: int, error: Exception) -> None:
         lane = self._lanes.pop(number, None)

@@ -98,6 +98,10 @@ class SearchState:
         """Trials of other runs in the study."""
         return self._trials.num_taken
 
+    def open(self, trial: int, params: Params) -> None:
+        """Opens a trial in the study that has still to start, the one after the last that is open."""
+        self._trials.open(params, distributions(self.space, params))
+
     def in_study(self, trial: int) -> FrozenTrial:
         """A trial of this run as the study has it."""
         return self._trials.trial(trial)

@@ -84,7 +84,4 @@ class BornTrial(Trainable):
     @classmethod
     def default_resource_request(cls, config: dict[str, Any]) -> PlacementGroupFactory:
         """What one trial occupies."""
-        bundle = {"CPU": config["cpus_per_trial"]}
-        if config["gpus_per_trial"]:
-            bundle["GPU"] = config["gpus_per_trial"]
-        return PlacementGroupFactory([bundle])
+        return PlacementGroupFactory([dict(config["occupies"])])

@@ -74,6 +74,10 @@ class TrialStudy:
             trial_id = self._storage.open_trial(self._study_id, _labels(params), dict(distributions))
         self._ids[number] = trial_id
 
+    def open(self, params: Params, distributions: Mapping[str, BaseDistribution]) -> None:
+        """The next trial is open, as after a proposal, and has still to start."""
+        self._storage.open_trial(self._study_id, _labels(params), dict(distributions))
+
     def report(self, number: int, step: int, value: float) -> None:
         """A value of a running trial."""
         self._storage.set_trial_intermediate_value(self._ids[number], step, value)

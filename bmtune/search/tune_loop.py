@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -11,16 +12,23 @@ import ray.tune
 from ray.tune import CheckpointConfig
 
 from bmtune.search.adapters import NUMBER
+from bmtune.search.adapters import Concurrent
 from bmtune.search.adapters import HalvingScheduler
 from bmtune.search.adapters import RecordSearcher
 from bmtune.search.adapters import SearchStopper
+from bmtune.search.ahead import AT_ONCE
+from bmtune.search.ahead import Ahead
+from bmtune.search.ahead import Asks
 from bmtune.search.conduct import take_report
 from bmtune.search.fleet import Fleet
+from bmtune.search.foresight import can_look_ahead
 from bmtune.search.going_on import set_aside_unrecorded
 from bmtune.search.interruption import Interruption
 from bmtune.search.lanes import lanes
 from bmtune.search.ledger import Ledger
+from bmtune.search.plan import gpus_of
 from bmtune.search.resolve import ResolvedSearch
+from bmtune.search.room import need_of_trial
 from bmtune.search.trainable import BornTrial
 from bmtune.search.trial_run import Task
 from bmtune.search.trial_run import TrialReport
@@ -31,7 +39,7 @@ from bmtune.search.winner import trial_config
 def run_trials(
     resolved: ResolvedSearch,
     ledger: Ledger,
-    concurrent: int,
+    concurrent: Concurrent,
     trainable: type[BornTrial],
     fleet: Fleet | None = None,
     *,
@@ -42,13 +50,12 @@ def run_trials(
     Args:
         resolved: The search.
         ledger: Where everything that happens is recorded.
-        concurrent: Trials at once.
+        concurrent: Tells how many trials may be trained at once.
         trainable: What trains them.
         fleet: The hosts whose lanes the trials take; None: each has a process of its own.
         interruption: Hears the signals that end them early; None: nothing does.
     """
     interruption = interruption or Interruption()
-    searcher = RecordSearcher(ledger, partial(_hand_out, resolved, ledger), concurrent)
     stopper = SearchStopper(ledger)
     stopper.listen_to(interruption)
     if ledger.state.is_over:
@@ -57,9 +64,13 @@ def run_trials(
             fleet.close()
         return stopper
     placed = nullcontext() if fleet is None else lanes(fleet, partial(_take_late, ledger), ledger.tell)
+    asking: AbstractContextManager[Asks] = (
+        Ahead(resolved.run_folder, ledger.tell) if can_look_ahead(resolved.space) else nullcontext(AT_ONCE)
+    )
     # Tune pickles its own bookkeeping: it goes to a folder that nobody reads and that is removed.
-    with placed, tempfile.TemporaryDirectory(prefix="bmtune-tune-") as storage, interruption.deferred():
+    with placed, asking as asks, tempfile.TemporaryDirectory(prefix="bmtune-tune-") as storage, interruption.deferred():
         interruption.remove_at_end(Path(storage))
+        searcher = RecordSearcher(ledger, partial(_hand_out, resolved, ledger), concurrent, asks)
         ray.tune.run(
             trainable,
             name="search",
@@ -70,7 +81,8 @@ def run_trials(
             # More than there are: Tune throws idle processes away once it has its last trial, and trials that are
             # promoted, or given up by it, need them. The searcher says when there are no more.
             num_samples=resolved.space.budget.trials * (resolved.space.run.max_failures + 1) + 1,
-            max_concurrent_trials=concurrent,
+            # The searcher counts by itself; this is how many Tune may take from it before they have started.
+            max_concurrent_trials=resolved.space.budget.trials,
             reuse_actors=fleet is None,
             checkpoint_config=CheckpointConfig(checkpoint_at_end=False, checkpoint_frequency=0),
             trial_dirname_creator=_directory_name,
@@ -109,12 +121,11 @@ def to_config(resolved: ResolvedSearch, ledger: Ledger, trial: RunningTrial) -> 
         report_every_s=run.report_every_s,
         checkpoint_every=run.checkpoint_every,
         threads=run.cpus_per_trial,
-        device="cuda" if run.gpus_per_trial else "cpu",
+        device="cuda" if gpus_of(run) else "cpu",
         pre_cache=None if resolved.pre_cache is None else str(resolved.pre_cache.resolve()),
     )
     return {
         NUMBER: trial.number,
         "task": task.model_dump_json(),
-        "cpus_per_trial": run.cpus_per_trial,
-        "gpus_per_trial": run.gpus_per_trial,
+        "occupies": need_of_trial(run),
     }

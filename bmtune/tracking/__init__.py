@@ -14,11 +14,13 @@ from bmtune.tracking.sink import ActiveRunSink
 from bmtune.tracking.sink import MetricSink
 from bmtune.tracking.sink import NullSink
 from bmtune.tracking.sink import active_sink
+from bmtune.tracking.tail import RecordTail
 
 __all__ = [
     "ActiveRunSink",
     "MetricSink",
     "NullSink",
+    "RecordTail",
     "WandbMode",
     "WandbProcess",
     "active_sink",

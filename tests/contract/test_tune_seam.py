@@ -149,7 +149,7 @@ def run(resolved: ResolvedSearch, ledger: Ledger, fleet: Inside, concurrent: int
     from bmtune.search.trainable import BornTrial
     from bmtune.search.tune_loop import run_trials
 
-    run_trials(resolved, ledger, concurrent, BornTrial, fleet)  # type: ignore[arg-type]
+    run_trials(resolved, ledger, lambda: concurrent, BornTrial, fleet)  # type: ignore[arg-type]
 
 
 def test_trials_of_tune_run_as_lanes(
@@ -254,9 +254,9 @@ def test_tune_can_pause_a_lane_and_go_on_later(
             BornTrial,
             storage_path=storage,
             search_alg=RecordSearcher(
-                ledger, partial(to_config, ResolvedSearch(space, resolved.run_folder, None), ledger), 9
+                ledger, partial(to_config, ResolvedSearch(space, resolved.run_folder, None), ledger), lambda: 9
             ),
-            scheduler=Pausing(ledger, 9, print),
+            scheduler=Pausing(ledger, lambda: 9, print),
             num_samples=9,
             max_concurrent_trials=3,
             verbose=0,

@@ -81,7 +81,7 @@ def test_every_option_reaches_the_request(stub: Search, here: Path):
         f"search gan --space {space} --dataset iris --trials 5 --max-epochs 7 --time-budget 10m --metric acc --seed 3 "
         "--name night --storage elsewhere --address auto --set born.bond_dim=8 --set evaluation.num_samples=99 "
         "--scheduler asha --halving promote --sampler random --cpus-per-trial 2 --gpus-per-trial 0.5 "
-        "--max-concurrent 4 --report-every 0 --confirm 2:4"
+        "--resource A100=0.25 --resource fast=1 --max-concurrent 4 --report-every 0 --confirm 2:4"
     )
     assert main(text.split()) == 0
     assert stub.requests == [
@@ -102,7 +102,8 @@ def test_every_option_reaches_the_request(stub: Search, here: Path):
             halving="promote",
             sampler="random",
             cpus_per_trial=2,
-            gpus_per_trial=0.5,
+            gpus_per_trial="0.5",
+            resources=(("A100", 0.25), ("fast", 1.0)),
             max_concurrent=4,
             report_every_s=0.0,
             confirm="2:4",

@@ -37,7 +37,7 @@ def to_config(trial: RunningTrial) -> dict[str, Any]:
 def test_the_searcher_proposes_until_the_budget_is_used(ledger: Ledger, tmp_path: Any) -> None:
     from bmtune.search.adapters import RecordSearcher
 
-    searcher = RecordSearcher(ledger, to_config, 9)
+    searcher = RecordSearcher(ledger, to_config, lambda: 9)
     assert [searcher.suggest(str(number)) for number in range(5)] == [
         {"trial": 0},
         {"trial": 1},
@@ -54,8 +54,8 @@ def test_the_scheduler_says_stop_when_a_trial_has_ended(ledger: Ledger) -> None:
     from bmtune.search.adapters import HalvingScheduler
     from bmtune.search.adapters import RecordSearcher
 
-    RecordSearcher(ledger, to_config, 9).suggest("a")
-    scheduler = HalvingScheduler(ledger, 9, print)
+    RecordSearcher(ledger, to_config, lambda: 9).suggest("a")
+    scheduler = HalvingScheduler(ledger, lambda: 9, print)
     trial = SimpleNamespace(config={"trial": 0})
     going_on = {"report": TrialReport().model_dump_json()}
     assert scheduler.on_trial_result(None, trial, going_on) == "CONTINUE"
@@ -101,7 +101,7 @@ def test_a_paused_trial_frees_its_place_at_once_and_a_promotable_one_takes_it_be
     from bmtune.search.adapters import HalvingScheduler
     from bmtune.search.adapters import RecordSearcher
 
-    searcher, scheduler = RecordSearcher(promoting, to_config, 1), HalvingScheduler(promoting, 1, print)
+    searcher, scheduler = RecordSearcher(promoting, to_config, lambda: 1), HalvingScheduler(promoting, lambda: 1, print)
     assert searcher.set_max_concurrency(1)
     controller, trials = Controller(), []
     for number, loss in enumerate((1.0, 2.0, 3.0)):
@@ -126,7 +126,7 @@ def test_a_search_that_promotes_ends_when_nothing_is_left_to_train(promoting: Le
     from bmtune.search.adapters import RecordSearcher
     from bmtune.search.adapters import SearchStopper
 
-    searcher, scheduler = RecordSearcher(promoting, to_config, 9), HalvingScheduler(promoting, 9, print)
+    searcher, scheduler = RecordSearcher(promoting, to_config, lambda: 9), HalvingScheduler(promoting, lambda: 9, print)
     stopper, controller = SearchStopper(promoting), Controller()
     trials = [SimpleNamespace(config=searcher.suggest(str(number))) for number in range(4)]
     # Tune may ask again: a trial that is promoted later needs a process that is not thrown away.
@@ -163,7 +163,7 @@ def lost(task: Task, failures: int, status: str = "ERROR", path: Path | None = N
 def task(ledger: Ledger, tmp_path: Path) -> Task:
     from bmtune.search.adapters import RecordSearcher
 
-    RecordSearcher(ledger, to_config, 9).suggest("a")
+    RecordSearcher(ledger, to_config, lambda: 9).suggest("a")
     config = ledger.state.space.base
     return Task(trial=0, config=config, run_folder=str(tmp_path), rungs=(), report_every_s=1.0)
 
@@ -178,7 +178,7 @@ def test_a_process_lost_too_often_fails_its_trial_once(ledger: Ledger, task: Tas
     path = tmp_path / "error.txt"
     path.write_text("Failure # 1 (occurred at noon)\nbefore\nFailure # 2 (occurred later)\nthe node is gone\nmore\n")
     again: list[Any] = []
-    scheduler = HalvingScheduler(ledger, 1, again.append)
+    scheduler = HalvingScheduler(ledger, lambda: 1, again.append)
     scheduler.on_trial_error(None, lost(task, 3))
     assert 0 in ledger.state.running
     for failures in (4, 5):
@@ -199,7 +199,7 @@ def test_a_trial_whose_memory_ran_out_too_often_fails_with_what_it_said(
         "Failure # 1 (occurred at 2026-01-01_00-00-00)\n\x1b[36mray::BornTrial.train()\x1b[39m (pid=1)\n  File x\n"
         "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.50 GiB.\n"
     )
-    scheduler = HalvingScheduler(ledger, 1, lambda config: None)
+    scheduler = HalvingScheduler(ledger, lambda: 1, lambda config: None)
     scheduler.on_trial_error(None, lost(task, 1, path=path))
     assert notices(tmp_path) == ["trial 0 ran out of memory and goes on from epoch 0 (1 of 3)"]
     scheduler.on_trial_error(None, lost(task, 4, "RUNNING", path))
@@ -213,7 +213,7 @@ def test_the_user_is_told_from_where_a_trial_goes_on_and_how_often_that_was_so(
     from bmtune.search.adapters import HalvingScheduler
 
     again: list[Any] = []
-    scheduler, last = HalvingScheduler(ledger, 1, again.append), tmp_path / task.checkpoint_path("last")
+    scheduler, last = HalvingScheduler(ledger, lambda: 1, again.append), tmp_path / task.checkpoint_path("last")
     scheduler.on_trial_error(None, lost(task, 1))
     write_checkpoint(last, {}, {"budget": 40})
     scheduler.on_trial_error(None, lost(task, 1))
@@ -235,8 +235,8 @@ def test_a_trial_that_tune_gives_up_since_it_lost_a_process_that_it_was_about_to
     from bmtune.search.adapters import HalvingScheduler
     from bmtune.search.adapters import RecordSearcher
 
-    searcher = RecordSearcher(ledger, to_config, 1)
-    scheduler = HalvingScheduler(ledger, 1, searcher.hand_out_again)
+    searcher = RecordSearcher(ledger, to_config, lambda: 1)
+    scheduler = HalvingScheduler(ledger, lambda: 1, searcher.hand_out_again)
     # It runs already when this searcher begins, so it is handed out first.
     assert searcher.suggest("a") == {"trial": 0}
     assert searcher.suggest("b") is None
@@ -313,8 +313,8 @@ def test_a_trial_asks_for_its_processors_and_its_share_of_a_gpu() -> None:
     from bmtune.search.trainable import BornTrial
 
     ask = BornTrial.default_resource_request
-    assert ask({"cpus_per_trial": 2, "gpus_per_trial": 0.0}).required_resources == {"CPU": 2}
-    assert ask({"cpus_per_trial": 1, "gpus_per_trial": 0.5}).required_resources == {"CPU": 1, "GPU": 0.5}
+    assert ask({"occupies": {"CPU": 2}}).required_resources == {"CPU": 2}
+    assert ask({"occupies": {"CPU": 1, "GPU": 0.5}}).required_resources == {"CPU": 1, "GPU": 0.5}
 
 
 def test_after_a_replay_trials_that_ran_are_handed_out_first_as_the_trials_that_they_are(
@@ -332,7 +332,7 @@ def test_after_a_replay_trials_that_ran_are_handed_out_first_as_the_trials_that_
     again = open_ledger(
         type(state).replay(state.space, read_records(tmp_path / "records.jsonl").records), name="again.jsonl"
     )
-    searcher = RecordSearcher(again, to_config, 2)
+    searcher = RecordSearcher(again, to_config, lambda: 2)
     assert [searcher.suggest("a"), searcher.suggest("b"), searcher.suggest("c")] == [{"trial": 0}, {"trial": 2}, None]
     # They were started before: nothing was recorded of it.
     assert ((tmp_path / "again.jsonl").read_bytes(), again.state.num_started) == (b"", 3)
@@ -356,7 +356,7 @@ def test_a_promoted_trial_that_tune_does_not_know_is_handed_out_by_the_searcher_
     )
     assert again.state.promotion is not None
     assert again.state.promotion.trial == 0
-    searcher, scheduler = RecordSearcher(again, to_config, 1), HalvingScheduler(again, 1, print)
+    searcher, scheduler = RecordSearcher(again, to_config, lambda: 1), HalvingScheduler(again, lambda: 1, print)
     assert scheduler.choose_trial_to_run(None) is None
     assert searcher.suggest("a") == {"trial": 0}
     assert b'"kind":"trial_promoted","trial":0,"rung":1' in (tmp_path / "again.jsonl").read_bytes()

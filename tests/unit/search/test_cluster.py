@@ -7,41 +7,14 @@ import threading
 
 import pytest
 
-from bmtune.config.space_model import RunSettings
 from bmtune.errors import ResourceError
 from bmtune.search.cluster import Cluster
 from bmtune.search.cluster import _make_private
-from bmtune.search.cluster import check_resources
 from bmtune.search.cluster import local_environment
 from bmtune.search.exposure import Exposure
 
 # Importing Ray takes a second.
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def nodes(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, float]]:
-    """Resources of the cluster's nodes, as a test fills them in."""
-    import ray
-
-    found: list[dict[str, float]] = []
-    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": node} for node in found])
-    return found
-
-
-@pytest.mark.parametrize(
-    ("cpus", "gpus", "room"),
-    [(1, 0.0, 12), (4, 0.0, 3), (1, 1.0, 3), (1, 2.0, 1), (1, 0.5, 6), (1, 0.3333, 9), (1, 0.125, 12)],
-)
-def test_room_is_counted_node_by_node(nodes: list[dict[str, float]], cpus: int, gpus: float, room: int) -> None:
-    nodes += [{"CPU": 8.0, "GPU": 2.0}, {"CPU": 4.0, "GPU": 1.0}]
-    assert check_resources(RunSettings(cpus_per_trial=cpus, gpus_per_trial=gpus)) == room
-
-
-def test_a_trial_must_fit_on_one_machine(nodes: list[dict[str, float]]) -> None:
-    nodes += [{"CPU": 8.0, "GPU": 2.0}, {"CPU": 4.0, "GPU": 1.0}]
-    with pytest.raises(ResourceError, match="asks for 3 GPUs and there are 3, at most 2 on one machine"):
-        check_resources(RunSettings(gpus_per_trial=3))
 
 
 def test_a_token_of_its_own_for_every_process() -> None:

@@ -20,7 +20,7 @@ LOSS = "trainer.ganstyle.critic.loss.name"
 
 @pytest.fixture
 def request_for(tmp_path: Path) -> Any:
-    return lambda trainer="gan", **options: SearchRequest(trainer, storage=tmp_path / "outputs", **options)
+    return lambda trainer="gan", **options: SearchRequest(trainer, **{"storage": tmp_path / "outputs", **options})
 
 
 def test_options_replace_what_the_space_says(request_for: Any) -> None:
@@ -134,6 +134,10 @@ def test_search_yaml_gives_the_same_search_again(request_for: Any, tmp_path: Pat
         ({"gpus_per_trial": 0.4}, ResourceError, "whole number or 1/k, but got 0.4"),
         ({"gpus_per_trial": 1.5}, ResourceError, "whole number or 1/k, but got 1.5"),
         ({"gpus_per_trial": 0.18}, ResourceError, "the nearest is 1/6"),
+        ({"gpus_per_trial": "some"}, ConfigError, "must be auto or a number, but got some"),
+        ({"resources": {"GPU": 1}}, ConfigError, "GPU has an option of its own; give cpus_per_trial or gpus_per_trial"),
+        ({"resources": {"A100": -1}}, ConfigError, "an amount above 0, but got A100: -1"),
+        ({"storage": Path("s3://bucket/runs")}, ConfigError, "(command line: --storage); give a path"),
         ({"space": Path("nowhere.yaml")}, ConfigError, "nowhere.yaml"),
     ],
 )
@@ -148,10 +152,21 @@ def test_a_bad_option_is_one_sentence_and_nothing_is_written(
 
 
 @pytest.mark.parametrize(
-    ("asked", "placed"), [(1, 1), (2, 2), (0.5, 0.5), (1 / 3, 0.3333), (0.333, 0.3333), (0.125, 0.125)]
+    ("asked", "placed"),
+    [
+        *[(1, 1), (2, 2), ("1", 1), (0.5, 0.5), ("0.25", 0.25), (1 / 3, 0.3333), (0.333, 0.3333), (0.125, 0.125)],
+        ("auto", "auto"),
+    ],
 )
-def test_gpus_are_whole_or_one_kth(request_for: Any, asked: float, placed: float) -> None:
+def test_gpus_are_whole_or_one_kth(request_for: Any, asked: Any, placed: Any) -> None:
     assert resolve_options(request_for(gpus_per_trial=asked)).space.run.gpus_per_trial == placed
+
+
+def test_other_resources_are_kept_in_the_search_and_read_back(request_for: Any, tmp_path: Path) -> None:
+    space = resolve_options(request_for(resources=(("A100", 0.25),))).space
+    assert dict(space.run.resources) == {"A100": 0.25}
+    (tmp_path / "space.yaml").write_text(dump(space.to_mapping()))
+    assert resolve_options(request_for(space=tmp_path / "space.yaml")).space.run.resources == (("A100", 0.25),)
 
 
 def test_a_space_for_another_trainer_is_refused(request_for: Any, tmp_path: Path) -> None:

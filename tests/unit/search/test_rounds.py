@@ -9,8 +9,10 @@ import pytest
 
 from bmtune.checkpoints import read_checkpoint
 from bmtune.config.space import SearchSpace
+from bmtune.search.rounds import LEAVING
 from bmtune.search.rounds import Confirm
 from bmtune.search.rounds import GoOn
+from bmtune.search.rounds import Leave
 from bmtune.search.rounds import Rounds
 from bmtune.search.rounds import Start
 from bmtune.search.rounds import Stop
@@ -212,3 +214,30 @@ def test_a_trial_goes_on_in_another_lane_and_tells_again_what_may_be_lost(driven
     driven.rounds.apply(GoOn(0))
     driven.round()
     assert driven.epochs() == [(0, [4])]
+
+
+def test_a_lane_whose_machine_leaves_writes_all_that_it_has_trained_and_is_no_more(
+    driven: Driven, tmp_path: Path
+) -> None:
+    driven.start(0, rungs=())
+    driven.round(3)
+    assert driven.epochs() == [(0, [1])], "one report so far"
+    driven.rounds.apply(Leave(0))
+    (told,) = driven.told
+    assert (told.lost, told.leaves, told.stopped) == (LEAVING, True, False)
+    assert told.due is not None
+    told.due.carry_out()
+    _, facts = read_checkpoint(tmp_path / "checkpoints" / "trial-00000" / "last")
+    assert facts["budget"] == 3
+    assert not driven.rounds.has_work
+    driven.rounds.apply(Leave(0))
+    assert len(driven.told) == 1, "it has left already"
+
+
+def test_a_lane_that_waits_at_a_rung_leaves_with_the_checkpoint_that_it_has(driven: Driven) -> None:
+    driven.start(0, rungs=(1,))
+    driven.round()
+    driven.told.clear()
+    driven.rounds.apply(Leave(0))
+    (told,) = driven.told
+    assert (told.due, told.leaves) == (None, True)
