@@ -93,30 +93,51 @@ def plan_job(
     """
     values = {name: value for name, value in given.items() if name not in ("storage", "address", "dry_run")}
     files: list[Shipped] = []
-    if request.resume:
-        run, space = _resumed_name(request), request.space
-        dataset = dict(request.overrides).get("data.dataset", request.dataset)
-        data = DataConfig(dataset=dataset) if dataset in IMAGE_FOLDERS or ucr_name(dataset or "") else None
-    else:
-        resolved = resolve_options(replace(request, storage=scratch / "runs"))
-        run, data = resolved.run_folder.name, resolved.space.base.data
-        space, dataset = request.space or default_space_path(request.trainer or ""), data.dataset
-        _check_outlives(resolved.space.run.pre_cache)
-    if space is not None:
+    wanted = _resumed(request) if request.resume else _begun(request, scratch)
+    if wanted.space is not None:
         # A checkout keeps its default spaces outside of the package.
+        space = wanted.space
         name = shipped_as(space, here) if request.space is not None else f"{OUTSIDE}/{space.name}"
         files.append(Shipped((here / space).resolve(), name))
         values["space"] = name
-    own = user_file(dataset, here) if dataset is not None else None
+    own = user_file(wanted.dataset, here) if wanted.dataset is not None else None
     if own is not None:
         files.append(own)
         values |= _with_dataset(values, own.name)
-    elif data is not None:
-        files.extend(named_files(data))
+    elif wanted.data is not None:
+        files.extend(named_files(wanted.data))
     check_size(files)
     storage = cluster_storage(str(request.storage) if "storage" in given else None)
-    values |= {"name": run, "address": "auto"}
-    return JobPlan(run, storage, command_line(values, options, storage), tuple(files), environment_of(files))
+    values |= {"name": wanted.run, "address": "auto"}
+    return JobPlan(wanted.run, storage, command_line(values, options, storage), tuple(files), environment_of(files))
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A run by its name, and what of it may lie here; None: that is the cluster's, or not known."""
+
+    run: str
+    space: Path | None
+    dataset: str | None
+    data: DataConfig | None
+
+
+def _begun(request: SearchRequest, scratch: Path) -> _Wanted:
+    resolved = resolve_options(replace(request, storage=scratch / "runs"))
+    _check_outlives(resolved.space.run.pre_cache)
+    space, data = request.space or default_space_path(request.trainer or ""), resolved.space.base.data
+    return _Wanted(resolved.run_folder.name, space, data.dataset, data)
+
+
+def _resumed(request: SearchRequest) -> _Wanted:
+    dataset = dict(request.overrides).get("data.dataset", request.dataset)
+    named = dataset is not None and (dataset in IMAGE_FOLDERS or ucr_name(dataset) is not None)
+    return _Wanted(
+        _resumed_name(request),
+        request.space,
+        dataset,
+        DataConfig.model_validate({"dataset": dataset}) if named else None,
+    )
 
 
 def _resumed_name(request: SearchRequest) -> str:
