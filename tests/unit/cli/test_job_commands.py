@@ -104,7 +104,7 @@ def sample(parameter: Any) -> list[str]:
 
 def test_a_job_searches_what_bmtune_search_would_search_whatever_the_option(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[SearchRequest] = []
-    monkeypatch.setattr(searching, "run", asked.append)
+    monkeypatch.setattr(searching, "run", lambda request, **_: asked.append(request))
     command = typer.main.get_command(app).commands["search"]  # type: ignore[attr-defined]
     options = [parameter for parameter in command.params if parameter.name not in ("trainer", "dry_run")]
     assert len(options) > 20
