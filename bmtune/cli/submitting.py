@@ -10,6 +10,7 @@ from typing import Any
 import typer
 import typer.main
 
+from bmtune.cli.assignments import split_amounts
 from bmtune.cli.assignments import split_assignments
 from bmtune.cli.durations import parse_duration
 from bmtune.cli.search import search
@@ -79,6 +80,9 @@ def request_of(given: Mapping[str, Any]) -> SearchRequest:
         values["report_every_s"] = values["report_every"]
     if "pre_cache" in values:
         values["pre_cache"] = str(values["pre_cache"])
+    if "resource" in values:
+        values["resources"] = split_amounts(values["resource"])
+    values |= {name: tuple(values[name]) for name in ("metrics", "constraints", "enqueue") if name in values}
     values["overrides"] = split_assignments(values.get("assignments", ()))
     known = {field.name for field in fields(SearchRequest)}
     return SearchRequest(**{"trainer": None} | {name: value for name, value in values.items() if name in known})

@@ -100,6 +100,13 @@ def plan_job(
         name = shipped_as(space, here) if request.space is not None else f"{OUTSIDE}/{space.name}"
         files.append(Shipped((here / space).resolve(), name))
         values["space"] = name
+    # Each in a folder of its own: most are called best.yaml.
+    tried_first = [
+        Shipped((here / path).resolve(), f"{OUTSIDE}/{index}/{path.name}") for index, path in enumerate(request.enqueue)
+    ]
+    if tried_first:
+        files.extend(tried_first)
+        values["enqueue"] = [file.name for file in tried_first]
     own = user_file(wanted.dataset, here) if wanted.dataset is not None else None
     if own is not None:
         files.append(own)
@@ -123,7 +130,8 @@ class _Wanted:
 
 
 def _begun(request: SearchRequest, scratch: Path) -> _Wanted:
-    resolved = resolve_options(replace(request, storage=scratch / "runs"))
+    # The run of --from is one of the cluster.
+    resolved = resolve_options(replace(request, storage=scratch / "runs", from_run=None, from_top=None))
     _check_outlives(resolved.space.run.pre_cache)
     space, data = request.space or default_space_path(request.trainer or ""), resolved.space.base.data
     return _Wanted(resolved.run_folder.name, space, data.dataset, data)

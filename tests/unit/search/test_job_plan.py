@@ -36,6 +36,8 @@ OPTIONS = {
     "name": "--name",
     "storage": "--storage",
     "address": "--address",
+    "enqueue": "--enqueue",
+    "from_run": "--from",
 }
 
 
@@ -249,3 +251,23 @@ def test_a_job_that_resumes_takes_a_named_set_along_again_where_it_is_told_so(
     assert len(plan(here, request, resume=True, dataset="ucr/GunPoint").files) == 2
     unknown = SearchRequest(None, resume=True, name="n", dataset="unknown")
     assert plan(here, unknown, resume=True, dataset="unknown").files == ()
+
+
+def test_configurations_to_try_first_go_along_and_the_run_to_learn_from_is_on_the_cluster(here: Path) -> None:
+    files = [here / "day" / "mine.yaml", here.parent / "night" / "mine.yaml"]
+    for file, size in zip(files, (3, 5), strict=True):
+        file.parent.mkdir()
+        file.write_text(f"born: {{bond_dim: {size}}}", encoding="utf-8")
+    request = SearchRequest("classification", enqueue=tuple(files), from_run="dusk", from_top=2)
+    found = plan(here, request, trainer="classification", enqueue=[str(file) for file in files], from_run="dusk")
+    assert {file.name: file.source for file in found.files if file.source in files} == {
+        "files/0/mine.yaml": files[0],
+        "files/1/mine.yaml": files[1],
+    }
+    assert {"--enqueue=files/0/mine.yaml", "--enqueue=files/1/mine.yaml", "--from=dusk"} <= set(words(found.command))
+
+
+def test_a_configuration_to_try_first_that_does_not_fit_is_refused_before_anything_is_sent(here: Path) -> None:
+    (here / "mine.yaml").write_text("born: {bond_dim: 1000}", encoding="utf-8")
+    with pytest.raises(ConfigError, match="bond_dim"):
+        plan(here, SearchRequest("classification", enqueue=(here / "mine.yaml",)), trainer="classification")
