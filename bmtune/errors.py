@@ -42,6 +42,10 @@ class RunFolderError(BmtuneError):
     """A run folder is missing, incomplete or already in use."""
 
 
+class StorageError(BmtuneError):
+    """A place elsewhere, where a run is to be copied to or from, cannot be reached or does not hold what it should."""
+
+
 class DashboardError(BmtuneError):
     """A dashboard cannot be shown: its package is missing, or its port is taken."""
 

@@ -98,7 +98,15 @@ def search(
         str | None,
         typer.Option("--name", metavar="NAME", help="Name of the run.", show_default="trainer, data and time"),
     ] = None,
-    storage: Annotated[Path, typer.Option("--storage", metavar="DIR", help="Folder of all runs.")] = Path("outputs"),
+    storage: Annotated[
+        str,
+        typer.Option(
+            "--storage",
+            metavar="DIR",
+            help="Folder of all runs, or an address such as s3://bucket/runs or gs://bucket/runs: then the run is "
+            "written on this machine, and copied there while it goes on.",
+        ),
+    ] = "outputs",
     address: Annotated[
         str | None,
         typer.Option(
@@ -261,8 +269,10 @@ def search(
     """Search hyperparameters of TRAINER and write the best configuration to DIR/NAME/best.yaml."""
     from bmtune.cli.searching import print_resolved
     from bmtune.cli.searching import run
+    from bmtune.search.copy_address import storage_of
     from bmtune.search.request import SearchRequest
 
+    folder, copy_at = storage_of(storage)
     request = SearchRequest(
         trainer=trainer,
         space=space,
@@ -274,7 +284,8 @@ def search(
         constraints=tuple(constraints or ()),
         seed=seed,
         name=name,
-        storage=storage,
+        storage=folder,
+        copy_at=copy_at,
         address=address,
         allow_open_cluster=allow_open_cluster,
         overrides=split_assignments(assignments or []),

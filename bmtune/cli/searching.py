@@ -17,8 +17,10 @@ from bmtune.reports.live import LiveProgress
 from bmtune.reports.pareto_text import pareto_lines
 from bmtune.reports.wording import plural
 from bmtune.search.command import search
+from bmtune.search.copy_address import below
 from bmtune.search.outcome import SearchOutcome
 from bmtune.search.request import SearchRequest
+from bmtune.search.resolve import ResolvedSearch
 from bmtune.search.resolve import check_data
 from bmtune.search.resolve import resolve_options
 from bmtune.tracking import check_login
@@ -38,6 +40,7 @@ def print_resolved(request: SearchRequest, *, as_json: bool = False) -> int:
     Raises:
         BmtuneError: The request breaks a rule.
     """
+    _prepare(request, writes=False)
     resolved = check_data(resolve_options(request))
     if as_json:
         search = resolved.to_mapping()
@@ -47,6 +50,8 @@ def print_resolved(request: SearchRequest, *, as_json: bool = False) -> int:
         return 0
     does = "go on" if resolved.resumes else "be written"
     typer.echo(one_line(f"# {resolved.run_folder} would {does}"))
+    if resolved.copy_at is not None:
+        typer.echo(one_line(f"# a copy would be kept at {below(resolved.copy_at, resolved.run_folder.name)}"))
     for entry in resolved.first.entries:
         typer.echo(one_line(f"# tried first, after the base configuration: {entry.source}"))
     typer.echo(dump(resolved.to_mapping()), nl=False)
@@ -64,6 +69,7 @@ def run(request: SearchRequest, *, as_json: bool = False) -> int:
         BmtuneError: The request breaks a rule, or the search gave up.
     """
     # What a user mistyped is told at once, before anything is drawn or started.
+    _prepare(request)
     resolved = resolve_options(request)
     old, mode = resolved.old, resolved.space.run.wandb
     if old is not None and old.ended is not None:
@@ -75,7 +81,7 @@ def run(request: SearchRequest, *, as_json: bool = False) -> int:
             f"give --resume and {more} to go on",
             err=as_json,
         )
-        return 0
+        return _bring_up(resolved)
     if mode is not None:
         check_login(mode)
     try:
@@ -90,6 +96,26 @@ def run(request: SearchRequest, *, as_json: bool = False) -> int:
     if not outcome.interrupted:
         return 0
     return _interrupted(outcome.signal or signal.SIGINT, outcome.advice)
+
+
+def _prepare(request: SearchRequest, *, writes: bool = True) -> None:
+    """Checks the copy of the run elsewhere, if there is to be one, and brings it here where it is needed."""
+    if request.copy_at is not None:
+        # Imported here: pyarrow and torch take seconds.
+        from bmtune.search.copy_here import prepare
+
+        prepare(request, writes=writes)
+
+
+def _bring_up(resolved: ResolvedSearch) -> int:
+    """Copies what an ended search could not; returns the exit code."""
+    if resolved.copy_at is None:
+        return 0
+    from bmtune.search.run_copy import bring_up
+
+    text, whole = bring_up(resolved)
+    typer.echo(text, err=True)
+    return 0 if whole else 1
 
 
 def _listener(*, as_json: bool) -> LiveProgress | LineProgress | JsonProgress:

@@ -3,11 +3,11 @@
 import shlex
 import signal
 import sys
-from pathlib import Path
 
 import typer
 
 from bmtune.cli.run_folders import run_folder
+from bmtune.config.names import is_address
 from bmtune.errors import ConfigError
 from bmtune.redaction import one_line
 from bmtune.redaction import redacted
@@ -59,7 +59,7 @@ def stop_local(run: str) -> int:
     folder = run_folder(run)
     standing(folder)
     found = stop_run(folder)
-    typer.echo(one_line(f"{found} has ended {folder}; {_resumed('bmtune search', folder)} goes on with it"))
+    typer.echo(one_line(f"{found} has ended {folder}; {_resumed('bmtune search', str(folder))} goes on with it"))
     return 0
 
 
@@ -76,7 +76,8 @@ def show_job(run: str, address: str, *, follows: bool) -> int:
     code = f" with exit code {job.exit_code}" if job.status == "FAILED" and job.exit_code is not None else ""
     typer.echo(one_line(f"{job.run}: {job.status.lower()}{code}, job {job.id}"))
     if job.folder is not None:
-        typer.echo(one_line(f"folder: {job.folder} on the head of the cluster"))
+        where = "" if is_address(job.folder) else " on the head of the cluster"
+        typer.echo(one_line(f"folder: {job.folder}{where}"))
     for line in _last_events(server.log(job)):
         typer.echo(f"  {_shown(line)}")
     return 0
@@ -98,7 +99,7 @@ def stop_job(run: str, address: str) -> int:
     if not job.has_ended:
         typer.echo(one_line(f"{job.run} was asked to end and has not yet: {how_to_reach(job, address)}"))
         return 1
-    again = f"; {_resumed('bmtune submit', Path(job.folder))} goes on with it" if job.folder is not None else ""
+    again = f"; {_resumed('bmtune submit', job.folder)} goes on with it" if job.folder is not None else ""
     typer.echo(one_line(f"{job.run} is {job.status.lower()}{again}"))
     return 0
 
@@ -133,11 +134,11 @@ def how_to_reach(job: Job, address: str) -> str:
     )
 
 
-def _resumed(command: str, folder: Path) -> str:
-    """The command that goes on with a run."""
-    storage = folder.parent
-    default = storage in (Path("outputs"), Path(cluster_storage(None)))
-    return f"{command} --resume --name {folder.name}" + ("" if default else f" --storage {shlex.quote(str(storage))}")
+def _resumed(command: str, folder: str) -> str:
+    """The command that goes on with a run, which lies in a folder or at an address."""
+    storage, _, name = folder.rpartition("/")
+    default = storage in ("outputs", cluster_storage(None))
+    return f"{command} --resume --name {name}" + ("" if default else f" --storage {shlex.quote(storage or '.')}")
 
 
 def _last_events(log: str) -> list[str]:

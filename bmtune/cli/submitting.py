@@ -17,6 +17,7 @@ from bmtune.cli.search import search
 from bmtune.cli.standing import follow_job
 from bmtune.cli.standing import how_to_reach
 from bmtune.redaction import one_line
+from bmtune.search.copy_address import storage_of
 from bmtune.search.job_plan import JobPlan
 from bmtune.search.job_plan import plan_job
 from bmtune.search.jobs import JobServer
@@ -80,6 +81,8 @@ def request_of(given: Mapping[str, Any]) -> SearchRequest:
         values["report_every_s"] = values["report_every"]
     if "pre_cache" in values:
         values["pre_cache"] = str(values["pre_cache"])
+    if "storage" in values:
+        values["storage"], values["copy_at"] = storage_of(values["storage"])
     if "resource" in values:
         values["resources"] = split_amounts(values["resource"])
     values |= {name: tuple(values[name]) for name in ("metrics", "constraints", "enqueue") if name in values}

@@ -34,13 +34,18 @@ def check_name(name: str, place: str) -> str:
     return name
 
 
+def is_address(text: str) -> bool:
+    """Whether a text is an address, such as s3://bucket, and no path of this machine's file system."""
+    return _URL.match(text) is not None
+
+
 def check_local(folder: str, place: str) -> None:
     """Refuses an address in the place of a folder; nothing is written to other machines.
 
     Raises:
         ConfigError: It is an address, such as s3://bucket.
     """
-    if _URL.match(folder):
+    if is_address(folder):
         raise ConfigError(
             f"a folder must be one of this machine's file system, but got {redacted(folder)} ({place}); give a path"
         )

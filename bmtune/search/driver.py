@@ -40,6 +40,8 @@ from bmtune.search.outcome import how_to_resume
 from bmtune.search.outcome import unchanged
 from bmtune.search.outlook import Outlook
 from bmtune.search.resolve import ResolvedSearch
+from bmtune.search.run_copy import copied
+from bmtune.search.run_copy import place_of
 from bmtune.search.run_folder import OpenRun
 from bmtune.search.run_folder import open_run
 from bmtune.search.solo import on_test_rows
@@ -92,7 +94,8 @@ def run_search(
 
     Raises:
         ResourceError: One trial fits on no machine.
-        RunFolderError: Another process writes the run.
+        RunFolderError: Another process writes the run, or there is one where its copy is to be.
+        StorageError: Where its copy is to be cannot be reached.
         FormatError: The run that is to go on has damaged records.
         SearchStoppedError: The first trials all failed alike, or no trial could be measured.
         StoppedBySignalError: A signal came before the trials began, or after they had ended.
@@ -102,18 +105,20 @@ def run_search(
         heard = interruption or stack.enter_context(Interruption())
         joined = cluster or Cluster(resolved.address, allow_open=resolved.allow_open_cluster, interruption=heard)
         connected = stack.enter_context(joined)
-        patience = Patience(lambda text: listener.on_record(Notice(text=text)), heard.rest)
+        patience = Patience(partial(_tell, listener), heard.rest)
+        place = place_of(resolved)
         # Old records are read while Ray starts; a new run leaves nothing behind where there is no room for it.
         run = stack.enter_context(open_run(resolved, patience)) if resolved.resumes else None
         connected.wait()
         shared = SharedFolder(resolved.run_folder, patience) if resolved.address is not None else None
         placement = _placement(resolved, backend.trainable, connected.warning, shared)
         run = run or stack.enter_context(open_run(resolved, patience))
+        with_copy = stack.enter_context(copied(resolved, place, patience.tell, heard))
         if watcher is not None and placement.fleet is not None:
             watcher.on_lanes(placement.fleet.occupied)
         outcome, stopper = _recorded(_Opened(placement.resolved, run, patience, heard), listener, placement, backend)
         run.writer.close()
-        outcome = replace(afterwards(outcome), signal=heard.signal)
+        outcome = replace(with_copy(afterwards(outcome)), signal=heard.signal)
     if stopper.failure is not None:
         raise SearchStoppedError(
             f"a search must have trials that can be trained, but {stopper.reason}; "
@@ -132,6 +137,10 @@ def run_search(
             f"see {resolved.run_folder / RECORDS_FILE}"
         )
     return outcome
+
+
+def _tell(listener: RunListener, text: str) -> None:
+    listener.on_record(Notice(text=text))
 
 
 @dataclass(frozen=True)
@@ -198,7 +207,7 @@ def _recorded(
     with ExitStack() as stack:
         mode = resolved.space.run.wandb
         follower = stack.enter_context(WandbProcess(folder, mode)) if mode else None
-        interruption.advice = how_to_resume(resolved.space.trainer, folder)
+        interruption.advice = how_to_resume(resolved.space.trainer, folder, resolved.copy_at)
         with _viewed(StudyView(folder / STUDY_FILE, state, patience), interruption) as view:
             ledger = Ledger(state, run.writer, [view, listener])
             hint = sharing_hint(resolved.space.base, resolved.space.parameters) if placement.fleet else None

@@ -114,7 +114,7 @@ def plan_job(
     elif wanted.data is not None:
         files.extend(named_files(wanted.data))
     check_size(files)
-    storage = cluster_storage(str(request.storage) if "storage" in given else None)
+    storage = cluster_storage((request.copy_at or str(request.storage)) if "storage" in given else None)
     values |= {"name": wanted.run, "address": "auto"}
     return JobPlan(wanted.run, storage, command_line(values, options, storage), tuple(files), environment_of(files))
 
@@ -131,7 +131,7 @@ class _Wanted:
 
 def _begun(request: SearchRequest, scratch: Path) -> _Wanted:
     # The run of --from is one of the cluster.
-    resolved = resolve_options(replace(request, storage=scratch / "runs", from_run=None, from_top=None))
+    resolved = resolve_options(replace(request, storage=scratch / "runs", copy_at=None, from_run=None, from_top=None))
     _check_outlives(resolved.space.run.pre_cache)
     space, data = request.space or default_space_path(request.trainer or ""), resolved.space.base.data
     return _Wanted(resolved.run_folder.name, space, data.dataset, data)

@@ -33,10 +33,18 @@ class SearchOutcome:
     advice: str | None = None
 
 
-def how_to_resume(trainer: str, run_folder: Path) -> str:
-    """The command that goes on with a run that was broken off."""
+def how_to_resume(trainer: str, run_folder: Path, copy_at: str | None = None) -> str:
+    """The command that goes on with a run that was broken off.
+
+    Args:
+        trainer: What it trains.
+        run_folder: Where it lies.
+        copy_at: Address below which a copy of it is kept, or None.
+    """
     words = ["bmtune", "search", trainer, "--name", run_folder.name, "--resume"]
-    if run_folder.parent != SearchRequest.storage:
+    if copy_at is not None:
+        words += ["--storage", copy_at]
+    elif run_folder.parent != SearchRequest.storage:
         words += ["--storage", str(run_folder.parent)]
     return f"go on with: {shlex.join(words)}"
 

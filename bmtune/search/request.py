@@ -20,6 +20,7 @@ class SearchRequest:
         seed: Seed of the proposals.
         name: Name of the run; None: made from trainer, data set and time.
         storage: Folder of all runs.
+        copy_at: Address below which a copy of the run is kept, `storage` being the folder here; None: there is no copy.
         address: Ray cluster to join; None: one of its own on this machine.
         allow_open_cluster: Whether to join a cluster too that asks nobody for a token.
         overrides: (path, value as text) pairs that fix hyperparameters.
@@ -54,6 +55,7 @@ class SearchRequest:
     seed: int | None = None
     name: str | None = None
     storage: Path = Path("outputs")
+    copy_at: str | None = None
     address: str | None = None
     allow_open_cluster: bool = False
     overrides: tuple[tuple[str, str], ...] = ()

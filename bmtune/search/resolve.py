@@ -71,6 +71,7 @@ class ResolvedSearch:
         address: Ray cluster to join, or None.
         data_hash: Hash of the data set's content; empty until `check_data`.
         allow_open_cluster: Whether that cluster may be one that asks nobody for a token.
+        copy_at: Address below which a copy of the run is kept, or None.
         old: The run that this one goes on with, or learns from; None: it has nothing to do with any.
         from_top: How many of its best configurations are tried first.
         first: What is tried between the base configuration and the first proposal; that of `old` after `check_data`.
@@ -81,6 +82,7 @@ class ResolvedSearch:
     address: str | None
     data_hash: str = ""
     allow_open_cluster: bool = False
+    copy_at: str | None = None
     old: OldRun | None = None
     from_top: int = 0
     first: TriedFirst = NOTHING
@@ -133,8 +135,15 @@ def resolve_options(request: SearchRequest) -> ResolvedSearch:
             f"a run needs a folder of its own, but {folder} holds something already; give another --name or --storage"
             f"{', or --resume to go on with the run there' if there else ''}"
         )
-    search = ResolvedSearch(space, folder, request.address, allow_open_cluster=request.allow_open_cluster)
+    search = _search(request, space, folder)
     return _with_first(search, request)
+
+
+def _search(request: SearchRequest, space: SearchSpace, folder: Path) -> ResolvedSearch:
+    """The search of a request, without what another run gives."""
+    return ResolvedSearch(
+        space, folder, request.address, allow_open_cluster=request.allow_open_cluster, copy_at=request.copy_at
+    )
 
 
 def _with_first(search: ResolvedSearch, request: SearchRequest) -> ResolvedSearch:
@@ -200,7 +209,7 @@ def _resumed(request: SearchRequest) -> ResolvedSearch:
         changes=changes,
         num_started=seen.num_started,
     )
-    search = ResolvedSearch(space, folder, request.address, allow_open_cluster=request.allow_open_cluster)
+    search = _search(request, space, folder)
     if refused:
         return _learning(replace(search, old=old), refused)
     if space.budget.trials < seen.num_started:
