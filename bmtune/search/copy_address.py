@@ -48,7 +48,7 @@ def local_storage(address: str) -> Path:
     again. Unlike `outputs` it does not depend on the working folder, which for a job of a cluster is removed at its
     end.
     """
-    words = re.sub(r"[^A-Za-z0-9]+", "-", address).strip("-")[:60]
+    words = re.sub(r"[^A-Za-z0-9]+", "-", address.partition("?")[0]).strip("-")[:60]
     return cache_folder() / "runs" / f"{words}-{sha256(address.encode()).hexdigest()[:8]}"
 
 

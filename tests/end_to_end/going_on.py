@@ -1,6 +1,6 @@
-"""A search of the fake training that is to be killed: `python going_on.py FOLDER` runs `FOLDER/space.yaml`.
+"""A search of the fake training that is to be killed: `python going_on.py FOLDER [ADDRESS]` runs `FOLDER/space.yaml`.
 
-It has a process and a Ray of its own. The run is `FOLDER/run`.
+It has a process and a Ray of its own. The run is `FOLDER/run`; with an address it is copied there again and again.
 """
 
 import importlib.util
@@ -11,6 +11,7 @@ from types import ModuleType
 import ray
 
 from bmtune.reports.lines import LineProgress
+from bmtune.search import copying
 from bmtune.search.driver import Backend
 from bmtune.search.driver import run_search
 from bmtune.search.packs import OneByOne
@@ -35,12 +36,13 @@ class FakeTrial(BornTrial):
     packing = OneByOne()
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, copy_at: str | None = None) -> None:
     """Runs the search; the environment in which Ray is private was set by the tests."""
-    request = SearchRequest("classification", space=folder / "space.yaml", storage=folder, name="run")
+    copying.EVERY_S = 0.1
+    request = SearchRequest("classification", space=folder / "space.yaml", storage=folder, name="run", copy_at=copy_at)
     with LineProgress(print) as listener:
         run_search(resolve(request), listener, backend=Backend(FakeTrial, lambda config, cores: {"acc": 1.0}))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

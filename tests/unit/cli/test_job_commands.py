@@ -211,6 +211,15 @@ def test_a_job_is_stopped_and_can_go_on(server: Server, capsys: pytest.CaptureFi
     assert "has ended before" in capsys.readouterr().out
 
 
+def test_a_job_with_a_copy_elsewhere_goes_on_from_there(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    server.ends_as = Job("night-1", "night", "s3://bucket/runs/night", "STOPPED")
+    assert main(["stop", "night", "--address", URL]) == 0
+    assert "submit --resume --name night --storage s3://bucket/runs goes on" in capsys.readouterr().out
+    server.job = server.ends_as
+    assert main(["status", "night", "--address", URL]) == 0
+    assert "folder: s3://bucket/runs/night\n" in capsys.readouterr().out
+
+
 def test_a_job_that_does_not_end_is_told(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     server.ends_as = server.job
     assert main(["stop", "night", "--address", URL]) == 1

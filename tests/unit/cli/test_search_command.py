@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from bmtune.records import LaneWatcher
 from bmtune.records import Listener
 from bmtune.records import Objective
 from bmtune.records import RunStarted
+from bmtune.search.copy_address import local_storage
 from bmtune.search.outcome import SearchOutcome
 from bmtune.search.outcome import how_to_resume
 from bmtune.search.request import SearchRequest
@@ -224,3 +226,56 @@ def test_a_dry_run_checks_the_data_too(here: Path, capsys: pytest.CaptureFixture
 def test_how_to_go_on_names_the_storage_where_it_is_not_the_usual_one_and_can_be_pasted():
     said = how_to_resume("gan", Path("/data/my runs/a"))
     assert said == "go on with: bmtune search gan --name a --resume --storage '/data/my runs'"
+
+
+def test_how_to_go_on_names_the_address_of_the_copy():
+    said = how_to_resume("gan", Path("/cache/a"), "s3://bucket/runs")
+    assert said == "go on with: bmtune search gan --name a --resume --storage s3://bucket/runs"
+
+
+@pytest.fixture
+def far(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path_factory.mktemp("far")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    return folder / "runs"
+
+
+def test_an_address_reaches_the_request_and_a_dry_run_shows_it_and_writes_nothing(
+    stub: Search, here: Path, far: Path, capsys: pytest.CaptureFixture[str]
+):
+    address = far.as_uri()
+    assert main(["search", "gan", "--name", "night", "--storage", address]) == 0
+    assert stub.requests == [SearchRequest("gan", name="night", storage=local_storage(address), copy_at=address)]
+    capsys.readouterr()
+    assert main(["search", "gan", "--dataset", "iris", "--name", "night", "--storage", address, "--dry-run"]) == 0
+    assert capsys.readouterr().out.splitlines()[1] == f"# a copy would be kept at {address}/night"
+    assert not far.exists()
+    assert not (far.parent / "cache").exists()
+
+
+def test_an_address_where_there_is_a_run_or_that_nobody_knows_is_told_before_anything_starts(
+    stub: Search, here: Path, far: Path, capsys: pytest.CaptureFixture[str]
+):
+    (far / "night").mkdir(parents=True)
+    (far / "night" / "records.jsonl").touch()
+    assert main(["search", "gan", "--name", "night", "--storage", far.as_uri()]) == 2
+    assert "holds something already; give another --name, or --resume" in capsys.readouterr().err
+    assert main(["search", "gan", "--name", "night", "--storage", "nothing://x/y"]) == 2
+    assert "nothing://x/y/night is not (" in capsys.readouterr().err
+    assert main(["search", "--resume", "--name", "day", "--storage", far.as_uri()]) == 2
+    assert f"{far.as_uri()}/day holds none" in capsys.readouterr().err
+    assert stub.requests == []
+    assert not (far.parent / "cache").exists()
+
+
+def test_an_ended_run_that_is_resumed_brings_its_copy_up(
+    stub: Search, here: Path, far: Path, write_run: Callable[..., Path], told: type, capsys: pytest.CaptureFixture[str]
+):
+    address = far.as_uri()
+    local_storage(address).mkdir(parents=True)
+    run = local_storage(address) / "night"
+    write_run(told([0.5])).rename(run)
+    assert main(["search", "--resume", "--name", "night", "--storage", address]) == 0
+    assert capsys.readouterr().err == f"a copy of the run is at {address}/night\n"
+    assert (far / "night" / "records.jsonl").read_bytes() == (run / "records.jsonl").read_bytes()
+    assert stub.requests == []

@@ -22,8 +22,10 @@ def test_what_a_run_needs_to_go_on_is_copied(path: str):
 
 @pytest.mark.parametrize(
     "path",
-    ["study.db", "study.db-journal", ".lock", ".confirmation.lock", ".seen-ab", ".search.yaml.new"]
-    + ["a/.last.new/checkpoint.json", "a/.last.damaged/checkpoint.json", "pretraining/ab.lock"],
+    [
+        *("study.db", "study.db-journal", ".lock", ".confirmation.lock", ".seen-ab", ".search.yaml.new"),
+        *("a/.last.new/checkpoint.json", "a/.last.damaged/checkpoint.json", "pretraining/ab.lock"),
+    ],
 )
 def test_views_locks_and_temporary_files_are_not(path: str):
     assert not is_copied(path)

@@ -12,6 +12,7 @@ from bmtune.config.space import load_space
 from bmtune.errors import ConfigError
 from bmtune.errors import DataError
 from bmtune.errors import ResourceError
+from bmtune.search.copy_address import storage_of
 from bmtune.search.job_plan import MIB
 from bmtune.search.job_plan import MOST_MIB
 from bmtune.search.job_plan import JobPlan
@@ -271,3 +272,10 @@ def test_a_configuration_to_try_first_that_does_not_fit_is_refused_before_anythi
     (here / "mine.yaml").write_text("born: {bond_dim: 1000}", encoding="utf-8")
     with pytest.raises(ConfigError, match="bond_dim"):
         plan(here, SearchRequest("classification", enqueue=(here / "mine.yaml",)), trainer="classification")
+
+
+def test_an_address_reaches_the_job_as_it_was_given(here: Path) -> None:
+    folder, copy_at = storage_of("s3://bucket/runs?region=eu-west-1")
+    found = plan(here, SearchRequest("gan", name="night", storage=folder, copy_at=copy_at), storage="given")
+    assert found.storage == "s3://bucket/runs?region=eu-west-1"
+    assert words(found.command)[-2:] == ["--storage", "s3://bucket/runs?region=eu-west-1"]
