@@ -17,8 +17,8 @@ from bmtune.search.outcome import how_to_resume
 from bmtune.search.outcome import unchanged
 from bmtune.search.resolve import ResolvedSearch
 
-RESERVE_S = 1.0
-"""Seconds before the end of its patience at which an interrupted search copies no more."""
+RESERVE_S = 2.5
+"""Seconds before the end of its patience at which an interrupted search copies no more: Ray takes as long to end."""
 
 
 def place_of(resolved: ResolvedSearch) -> CopyPlace | None:
