@@ -33,7 +33,7 @@ NAME = "run"
 SPACE = """
 trainer: classification
 objective: {metric: loss}
-budget: {trials: 6, max_epochs: 120}
+budget: {trials: 6, max_epochs: 400}
 run: {scheduler: none, sampler: random, confirm: none, checkpoint_every: 5}
 base:
   data: {dataset: moons_small}
@@ -46,6 +46,9 @@ parameters:
 TOLERANCE = 1e-9
 """Relative, of metrics in float64: trials share packs with others than in the undisturbed search, so sums are rounded
 in another order. With large learning rates training itself makes such differences grow, so here they are small."""
+
+STARTING, START_S = 0.2, 4.0
+"""Share of kills that come while Ray starts, and the seconds in which they do."""
 
 MOST_STARTS = 60
 PATIENCE_S = 200.0
@@ -115,16 +118,34 @@ class Search:
         return self.records.exists() and b'"kind":"epoch"' in self.records.read_bytes()
 
     @property
+    def says_that_it_ended(self) -> bool:
+        """Whether its last line begins to say so; cheaper than to read all records."""
+        return b'"kind":"run_finished"' in self.records.read_bytes().rstrip().rpartition(b"\n")[2]
+
+    @property
     def has_ended(self) -> bool:
         """Whether its last record says so."""
-        return self.records.exists() and isinstance(read_records(self.records).records[-1:][0], RunFinished)
+        return self.records.exists() and any(
+            isinstance(record, RunFinished) for record in read_records(self.records).records[-1:]
+        )
+
+    def wait_for(self, process: subprocess.Popen[bytes], holds: Callable[[], bool]) -> None:
+        """Waits until something holds of it, or its process has ended."""
+        until = time.monotonic() + PATIENCE_S
+        while not holds() and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.02)
 
 
 def undisturbed(folder: Path) -> tuple[Table, float]:
-    """The epochs of a search that nothing befalls, and its seconds."""
-    search, began = Search(folder), time.monotonic()
-    assert search.start().wait(PATIENCE_S) == 0, (folder / "log.txt").read_text()[-2000:]
-    return _table(search)[0], time.monotonic() - began
+    """The epochs of a search that nothing befalls, and the seconds in which it trains."""
+    search = Search(folder)
+    with _running(search) as process:
+        search.wait_for(process, lambda: search.trains)
+        began = time.monotonic()
+        search.wait_for(process, lambda: search.says_that_it_ended)
+        seconds = time.monotonic() - began
+        assert process.wait(PATIENCE_S) == 0, (folder / "log.txt").read_text()[-2000:]
+    return _table(search)[0], seconds
 
 
 def _table(search: Search) -> tuple[Table, int]:
@@ -178,11 +199,18 @@ def _kill(pid: int, *, whole: bool) -> None:
 
 
 def kill_driver(search: Search, chance: random.Random, seconds: float, *, whole: bool = False) -> int:
-    """Kills the driver, or its whole process group, once at a random moment; then lets the search end."""
+    """Kills the driver, or its whole process group, once at a random moment; then lets the search end.
+
+    One time in five that is a moment before it trains, else one while it trains.
+    """
     with _running(search) as process:
+        if chance.random() < STARTING:
+            pause = chance.uniform(0.2, START_S)
+        else:
+            search.wait_for(process, lambda: search.trains)
+            pause = chance.uniform(0, seconds)
         with suppress(subprocess.TimeoutExpired):
-            # Most of the last fifth is the end of Ray.
-            process.wait(chance.uniform(0.2, 0.8 * seconds))
+            process.wait(pause)
         faults = int(process.poll() is None)
         _kill(process.pid, whole=whole)
         process.wait(PATIENCE_S)
@@ -197,10 +225,8 @@ def kill_group(search: Search, chance: random.Random, seconds: float) -> int:
 def kill_host(search: Search, chance: random.Random, seconds: float) -> int:
     """Kills one of the processes that train at a random moment, and waits for the end."""
     with _running(search) as process:
-        until = time.monotonic() + PATIENCE_S
-        while not search.trains and process.poll() is None and time.monotonic() < until:
-            time.sleep(0.02)
-        time.sleep(chance.uniform(0, 0.3))
+        search.wait_for(process, lambda: search.trains)
+        time.sleep(chance.uniform(0, 0.8 * seconds))
         hosts = _hosts(process.pid)
         if hosts:
             _kill(chance.choice(hosts), whole=False)
@@ -279,7 +305,7 @@ def main(rounds: int) -> int:
     """Prints what became of so many searches for each fault; 1 where anything was lost, doubled or wrong."""
     place = Path(tempfile.mkdtemp(prefix="bmtune-faults-"))
     whole, seconds = undisturbed(_fresh(place / "undisturbed"))
-    print(f"{len(whole)} epochs, {seconds:.1f} s undisturbed; {place}")
+    print(f"{len(whole)} epochs in {seconds:.1f} s undisturbed; {place}", flush=True)
     print(f"{'fault':28} {'rounds':>6} {'faults':>6} {'resumes':>7} {'lost':>5} {'doubled':>7} {'wrong':>5}")
     bad = 0
     for fault in FAULTS:
