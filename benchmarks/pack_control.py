@@ -17,7 +17,7 @@ from bmtune.records import TrialFinished
 LANES = 32
 TRIALS = int(os.environ.get("BMTUNE_BENCHMARK_TRIALS", "128"))
 EPOCHS = int(os.environ.get("BMTUNE_BENCHMARK_EPOCHS", "30"))
-BATCH_SIZE = 16
+BATCH_SIZE = 4
 """With so few rows a step an epoch of 32 lanes takes about a second on one core."""
 OUTSIDE, MEMORY = 0.05, 3.0
 """Asked at most: share of the hosts' time outside training, and memory of 32 lanes in that of one process."""

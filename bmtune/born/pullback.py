@@ -45,8 +45,7 @@ def amplitudes_and_pull(
 
     def pull(slope: Tensor) -> Cores:
         centre, onto = back(slope)
-        # Not laid out as the cores may be: what is flattened below must be a view, which is written.
-        edge, odd, bulk = (torch.empty_like(core, memory_format=torch.contiguous_format) for core in cores[:3])
+        edge, odd, bulk = _by_site(cores.edge, -3), _by_site(cores.odd, -4), _by_site(cores.bulk, -5, -4)
         for number, (half, own) in enumerate(zip(halves, onto, strict=True)):
             inner = [core.select(-4, number).flatten(-2) for core in bulk.unbind(-5)]
             first = [odd.select(-4, 0).flatten(-2)] if number == 0 and odd.shape[-4] else []
@@ -55,6 +54,21 @@ def amplitudes_and_pull(
         return Cores(edge, odd, bulk, centre)
 
     return mantissa, log_scale, pull
+
+
+def _by_site(core: Tensor, *axes: int) -> Tensor:
+    """A tensor like `core` to be written site by site: each site's part, of all lanes, is one piece of memory.
+
+    Torch multiplies the matrices of all lanes in one call only where the result is one piece, and else one after
+    another, which for small bonds takes longer than the arithmetic.
+
+    Args:
+        core: Of which tensor.
+        axes: Its axes that count sites, negative.
+    """
+    front = range(len(axes))
+    shape = core.movedim(axes, tuple(front)).shape
+    return core.new_empty(shape).movedim(tuple(front), axes)
 
 
 class _Step(NamedTuple):

@@ -107,3 +107,15 @@ def test_a_class_of_amplitude_zero_has_no_slope(loss, by_hand):
         assert one.isfinite().all()
         torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-12)
     assert not found[-1][2].any()
+
+
+@pytest.mark.parametrize("num_sites", [2, 3, 9])
+def test_the_slopes_of_a_site_are_one_piece_of_memory_for_all_trials(num_sites):
+    trials = [(machine(num_sites, "float64", seed), *rows(num_sites, seed)) for seed in range(3)]
+    cores = Cores(*(torch.stack(column) for column in zip(*(born.cores for born, _, _ in trials), strict=True)))
+    mantissa, _, pull = amplitudes_and_pull(cores, torch.stack([born.chain.features(x) for born, x, _ in trials]))
+    found = pull(torch.ones_like(mantissa))
+    pairs = [pair for step in found.bulk.unbind(-5) for pair in step.unbind(-4)]
+    sites = [*found.edge.unbind(-3), *found.odd.unbind(-4), *pairs]
+    assert len(sites) == num_sites
+    assert all(site.is_contiguous() for site in sites)
