@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import optuna
 from torch import Tensor
@@ -45,6 +46,7 @@ from bmtune.search.run_copy import place_of
 from bmtune.search.run_folder import OpenRun
 from bmtune.search.run_folder import open_run
 from bmtune.search.solo import on_test_rows
+from bmtune.search.state import SearchState
 from bmtune.search.trainable import BornTrial
 from bmtune.search.tune_loop import run_trials
 from bmtune.search.view import STUDY_FILE
@@ -119,24 +121,32 @@ def run_search(
         outcome, stopper = _recorded(_Opened(placement.resolved, run, patience, heard), listener, placement, backend)
         run.writer.close()
         outcome = replace(with_copy(afterwards(outcome)), signal=heard.signal)
+    _check_found(outcome, stopper, run.state, resolved.run_folder / RECORDS_FILE)
+    return outcome
+
+
+def _check_found(outcome: SearchOutcome, stopper: SearchStopper, state: SearchState, records: Path) -> None:
+    """Says why a search that ended by itself has no winner.
+
+    Raises:
+        SearchStoppedError: It has none.
+    """
     if stopper.failure is not None:
         raise SearchStoppedError(
-            f"a search must have trials that can be trained, but {stopper.reason}; "
-            f"the tracebacks are in {resolved.run_folder / RECORDS_FILE}"
+            f"a search must have trials that can be trained, but {stopper.reason}; the tracebacks are in {records}"
         )
     if outcome.best is None and not outcome.interrupted:
-        if (nearest := run.state.nearest()) is not None and run.state.aims.bounds:
+        if (nearest := state.nearest()) is not None and state.aims.bounds:
             raise SearchStoppedError(
                 "a search must end with a trial that satisfies its constraints, but "
-                f"{broken(run.state.aims.bounds, nearest.run.number, nearest.end.best_metrics)}; "
+                f"{broken(state.aims.bounds, nearest.run.number, nearest.end.best_metrics)}; "
                 "loosen --constraint in a new search, or go on with more --trials by --resume"
             )
         raise SearchStoppedError(
             f"a search must end with a trial that could be measured, but of {outcome.counts.total} none was "
             f"({outcome.counts.failed} failed; {stopper.reason or 'all trials ended'}); "
-            f"see {resolved.run_folder / RECORDS_FILE}"
+            f"see {records}"
         )
-    return outcome
 
 
 def _tell(listener: RunListener, text: str) -> None:

@@ -18,6 +18,7 @@ from bmtune.search.room import Machine
 from bmtune.search.room import Machines
 from bmtune.search.room import check_room
 from bmtune.search.room import need_of_host
+from bmtune.search.room import need_of_trial
 from bmtune.search.room import room_now
 
 PROCESSES = Path("/proc")
@@ -79,7 +80,7 @@ def room_for_hosts(run: RunSettings) -> tuple[RunSettings, int]:
     """
     machines = ClusterMachines(may_grow=True)()
     run = settled(run, machines)
-    check_room(machines, need_of_host(run))
+    check_room(machines, need_of_host(run), need_of_trial(run))
     return run, max(1, room_now(machines, need_of_host(run)))
 
 

@@ -69,7 +69,7 @@ class Outlook:
         machines = look()
         self.run = settled(run, machines)
         self._need = need_of_trial(self.run) if self.run.pack == 1 else need_of_host(self.run)
-        self._seen = replace(self._told(machines), waiting=check_room(machines, self._need))
+        self._seen = replace(self._told(machines), waiting=check_room(machines, self._need, need_of_trial(self.run)))
         self._at = clock()
 
     @property

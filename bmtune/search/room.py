@@ -105,8 +105,13 @@ def room_most(machines: Machines, need: Resources) -> int | None:
     return max(now, could)
 
 
-def check_room(machines: Machines, need: Resources) -> str | None:
+def check_room(machines: Machines, need: Resources, asked: Resources | None = None) -> str | None:
     """Refuses what no machine will ever hold; a sentence where it must be waited for, None where there is room now.
+
+    Args:
+        machines: What is there and may come.
+        need: What one process takes.
+        asked: What was asked for one trial, which a message names; None: the same.
 
     Raises:
         ResourceError: One process with such a need fits on no machine that is there or that may come.
@@ -115,7 +120,7 @@ def check_room(machines: Machines, need: Resources) -> str | None:
         return None
     if room_most(machines, need) == 0:
         raise ResourceError(
-            f"a trial must fit on one machine, but {_lacking(machines, need)} (command line: "
+            f"a trial must fit on one machine, but {_lacking(machines, need, asked or need)} (command line: "
             f"{_option(machines, need)}); ask for fewer"
         )
     return (
@@ -124,18 +129,18 @@ def check_room(machines: Machines, need: Resources) -> str | None:
     )
 
 
-def _lacking(machines: Machines, need: Resources) -> str:
+def _lacking(machines: Machines, need: Resources, asked: Resources) -> str:
     """What is asked for and what there is of it: where one resource is too scarce that one, else all of them."""
     possible = [*machines.here, *machines.kinds]
     name = _scarce(possible, need)
     if name is None:
-        return f"it asks for {told(need)} and no machine has all of that: there {_are(possible)}"
+        return f"it asks for {told(asked)} and no machine has all of that: there {_are(possible)}"
     words = _OPTIONS.get(name, (name, ""))[0]
     total = sum(machine.resources.get(name, 0) * machine.most for machine in possible)
     most = max((machine.resources.get(name, 0) for machine in possible), default=0)
     at_most = f", at most {most:g} on one machine" if len(possible) > 1 else ""
     have = f": there {_are(possible)}" if len(possible) > 1 else ""
-    return f"it asks for {need[name]:g} {words} and there are {total:g}{at_most}{have}"
+    return f"it asks for {asked[name]:g} {words} and there are {total:g}{at_most}{have}"
 
 
 def _scarce(possible: Sequence[Machine], need: Resources) -> str | None:

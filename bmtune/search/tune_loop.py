@@ -64,11 +64,9 @@ def run_trials(
             fleet.close()
         return stopper
     placed = nullcontext() if fleet is None else lanes(fleet, partial(_take_late, ledger), ledger.tell)
-    asking: AbstractContextManager[Asks] = (
-        Ahead(resolved.run_folder, ledger.tell) if can_look_ahead(resolved.space) else nullcontext(AT_ONCE)
-    )
     # Tune pickles its own bookkeeping: it goes to a folder that nobody reads and that is removed.
-    with placed, asking as asks, tempfile.TemporaryDirectory(prefix="bmtune-tune-") as storage, interruption.deferred():
+    scratch = tempfile.TemporaryDirectory(prefix="bmtune-tune-")
+    with placed, _asking(resolved, ledger) as asks, scratch as storage, interruption.deferred():
         interruption.remove_at_end(Path(storage))
         searcher = RecordSearcher(ledger, partial(_hand_out, resolved, ledger), concurrent, asks)
         ray.tune.run(
@@ -78,9 +76,7 @@ def run_trials(
             search_alg=searcher,
             scheduler=HalvingScheduler(ledger, concurrent, searcher.hand_out_again),
             stop=stopper,
-            # More than there are: Tune throws idle processes away once it has its last trial, and trials that are
-            # promoted, or given up by it, need them. The searcher says when there are no more.
-            num_samples=resolved.space.budget.trials * (resolved.space.run.max_failures + 1) + 1,
+            num_samples=_most_samples(resolved),
             # The searcher counts by itself; this is how many Tune may take from it before they have started.
             max_concurrent_trials=resolved.space.budget.trials,
             reuse_actors=fleet is None,
@@ -93,6 +89,20 @@ def run_trials(
         )
     ledger.sync()
     return stopper
+
+
+def _asking(resolved: ResolvedSearch, ledger: Ledger) -> AbstractContextManager[Asks]:
+    """Where proposals come from."""
+    return Ahead(resolved.run_folder, ledger.tell) if can_look_ahead(resolved.space) else nullcontext(AT_ONCE)
+
+
+def _most_samples(resolved: ResolvedSearch) -> int:
+    """Trials as Tune counts them, more than there are.
+
+    Tune throws idle processes away once it has its last trial, and trials that are promoted, or given up by it, need
+    them. The searcher says when there are no more.
+    """
+    return resolved.space.budget.trials * (resolved.space.run.max_failures + 1) + 1
 
 
 def _take_late(ledger: Ledger, config: Mapping[str, Any], report: str) -> None:

@@ -1,5 +1,6 @@
 """Runs that are confirmed on a real Ray: with a training that takes no time, and once with the real one."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from bmtune.confirmation.records import TrainingEnded
 from bmtune.confirmation.records import read_confirmation
 from bmtune.errors import RunFolderError
 from bmtune.errors import SearchStoppedError
+from bmtune.records import read_records
 from bmtune.search.confirm_choice import Wish
 from bmtune.search.confirm_command import confirm_after
 from bmtune.search.outcome import SearchOutcome
@@ -135,12 +137,19 @@ class Impatient:
             raise KeyboardInterrupt
 
 
-def test_what_happens_after_a_search_is_as_it_wished(outcome: SearchOutcome, backend: Any) -> None:
+def test_what_happens_after_a_search_is_as_it_wished(
+    outcome: SearchOutcome, backend: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = read_records(outcome.run_folder / "records.jsonl").records[0].time
     followed = Followed()
     assert confirm_after(outcome, "none", followed, backend) == outcome
     assert confirm_after(replace(outcome, interrupted=True), "1:2", followed, backend).best == outcome.best
-    # A search of a few seconds: the processes of a confirmation take longer to start.
-    short = confirm_after(outcome, "auto", followed, backend)
+    # A search of a second, however busy the machine is: the processes of a confirmation take longer to start.
+    asked: list[float] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: asked.append(began + 1) or began + 1)
+        short = confirm_after(outcome, "auto", followed, backend)
+    assert asked
     assert short.best == outcome.best
     assert short.notice == (
         f"nothing was confirmed, since it would take too long beside this search; bmtune confirm {outcome.run_folder} "

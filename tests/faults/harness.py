@@ -1,7 +1,7 @@
 """Searches that are killed, torn and damaged at random, resumed until they end, and held against an undisturbed one.
 
-`python tests/faults/harness.py ROUNDS` prints a table; a round takes some 15 to 60 seconds of each fault. Every search
-is a real one: a process of its own with a Ray of its own.
+`python tests/faults/harness.py ROUNDS [FAULT ...]` prints a table; a round takes some 15 to 60 seconds of each fault.
+Every search is a real one: a process of its own with a Ray of its own.
 """
 
 import math
@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
 from contextlib import contextmanager
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,19 +34,22 @@ NAME = "run"
 SPACE = """
 trainer: classification
 objective: {metric: loss}
-budget: {trials: 6, max_epochs: 120}
+budget: {trials: 6, max_epochs: 300}
 run: {scheduler: none, sampler: random, confirm: none, checkpoint_every: 5}
 base:
   data: {dataset: moons_small}
   born: {dtype: float64, embedding: fourier}
   trainer: {classification: {batch_size: 8, patience: 1000, optimizer: {lr: 1e-4}}}
 parameters:
-  trainer.classification.optimizer.lr: {type: float, low: 1e-5, high: 1e-3, log: true}
+  trainer.classification.optimizer.lr: {type: float, low: 1e-6, high: 1e-4, log: true}
   born.bond_dim: {type: int, low: 2, high: 8}
 """
 TOLERANCE = 1e-9
 """Relative, of metrics in float64: trials share packs with others than in the undisturbed search, so sums are rounded
 in another order. With large learning rates training itself makes such differences grow, so here they are small."""
+
+STARTING, START_S = 0.2, 4.0
+"""Share of kills that come while Ray starts, and the seconds in which they do."""
 
 MOST_STARTS = 60
 PATIENCE_S = 200.0
@@ -61,7 +65,8 @@ class Outcome:
     Attributes:
         faults: Times that it was hurt.
         resumes: Times that it went on.
-        lost: Epochs of the undisturbed search that it lacks, or has with other numbers.
+        lost: Epochs of the undisturbed search that it lacks.
+        other: Those that it has with other numbers.
         doubled: Epochs that it has twice, or that are none of the undisturbed one's.
         wrong: What an audit of its records says, trials that did not complete, and dirt that was left.
     """
@@ -69,6 +74,7 @@ class Outcome:
     faults: int = 0
     resumes: int = 0
     lost: int = 0
+    other: int = 0
     doubled: int = 0
     wrong: list[str] = field(default_factory=list)
 
@@ -110,21 +116,30 @@ class Search:
         return done.returncode
 
     @property
-    def trains(self) -> bool:
-        """Whether it has recorded an epoch."""
-        return self.records.exists() and b'"kind":"epoch"' in self.records.read_bytes()
+    def epochs(self) -> int:
+        """How many epochs it has recorded."""
+        return self.records.read_bytes().count(b'"kind":"epoch"') if self.records.exists() else 0
 
     @property
     def has_ended(self) -> bool:
         """Whether its last record says so."""
-        return self.records.exists() and isinstance(read_records(self.records).records[-1:][0], RunFinished)
+        return self.records.exists() and any(
+            isinstance(record, RunFinished) for record in read_records(self.records).records[-1:]
+        )
+
+    def wait_for(self, process: subprocess.Popen[bytes], holds: Callable[[], bool]) -> None:
+        """Waits until something holds of it, or its process has ended."""
+        until = time.monotonic() + PATIENCE_S
+        while not holds() and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.02)
 
 
-def undisturbed(folder: Path) -> tuple[Table, float]:
-    """The epochs of a search that nothing befalls, and its seconds."""
-    search, began = Search(folder), time.monotonic()
-    assert search.start().wait(PATIENCE_S) == 0, (folder / "log.txt").read_text()[-2000:]
-    return _table(search)[0], time.monotonic() - began
+def undisturbed(folder: Path) -> Table:
+    """The epochs of a search that nothing befalls."""
+    search = Search(folder)
+    with _running(search) as process:
+        assert process.wait(PATIENCE_S) == 0, (folder / "log.txt").read_text()[-2000:]
+    return _table(search)[0]
 
 
 def _table(search: Search) -> tuple[Table, int]:
@@ -144,7 +159,8 @@ def compared(search: Search, whole: Table, outcome: Outcome) -> Outcome:
     found, twice = _table(search)
     records = read_records(search.records).records
     outcome.resumes = sum(isinstance(record, RunResumed) for record in records)
-    outcome.lost = sum(key not in found or not _equal(found[key], values) for key, values in whole.items())
+    outcome.lost = sum(key not in found for key in whole)
+    outcome.other = sum(key in found and not _equal(found[key], values) for key, values in whole.items())
     outcome.doubled = twice + sum(key not in whole for key in found)
     outcome.wrong += audit(records)
     ended = [record for record in records if isinstance(record, TrialFinished)]
@@ -177,30 +193,40 @@ def _kill(pid: int, *, whole: bool) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def kill_driver(search: Search, chance: random.Random, seconds: float, *, whole: bool = False) -> int:
-    """Kills the driver, or its whole process group, once at a random moment; then lets the search end."""
+def kill_driver(search: Search, chance: random.Random, epochs: int, *, whole: bool = False) -> int:
+    """Kills the driver, or its whole process group, once at a random moment; then lets the search end.
+
+    One time in five that is a moment before it trains, else one while it trains.
+    """
     with _running(search) as process:
-        with suppress(subprocess.TimeoutExpired):
-            # Most of the last fifth is the end of Ray.
-            process.wait(chance.uniform(0.2, 0.8 * seconds))
+        if chance.random() < STARTING:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(chance.uniform(0.2, START_S))
+        else:
+            _wait_for_epochs(search, process, chance, epochs)
         faults = int(process.poll() is None)
         _kill(process.pid, whole=whole)
         process.wait(PATIENCE_S)
     return faults
 
 
-def kill_group(search: Search, chance: random.Random, seconds: float) -> int:
+def _wait_for_epochs(search: Search, process: subprocess.Popen[bytes], chance: random.Random, epochs: int) -> None:
+    """Waits until a random number of all epochs is recorded: as good as any moment, however busy the machine is."""
+    wanted = chance.randint(1, round(0.8 * epochs))
+    search.wait_for(process, lambda: search.epochs >= wanted)
+    # Records come in batches.
+    time.sleep(chance.uniform(0, 0.1))
+
+
+def kill_group(search: Search, chance: random.Random, epochs: int) -> int:
     """See `kill_driver`."""
-    return kill_driver(search, chance, seconds, whole=True)
+    return kill_driver(search, chance, epochs, whole=True)
 
 
-def kill_host(search: Search, chance: random.Random, seconds: float) -> int:
+def kill_host(search: Search, chance: random.Random, epochs: int) -> int:
     """Kills one of the processes that train at a random moment, and waits for the end."""
     with _running(search) as process:
-        until = time.monotonic() + PATIENCE_S
-        while not search.trains and process.poll() is None and time.monotonic() < until:
-            time.sleep(0.02)
-        time.sleep(chance.uniform(0, 0.3))
+        _wait_for_epochs(search, process, chance, epochs)
         hosts = _hosts(process.pid)
         if hosts:
             _kill(chance.choice(hosts), whole=False)
@@ -226,9 +252,9 @@ def _above(pid: int, parents: Mapping[int, int]) -> Iterator[int]:
         yield pid
 
 
-def tear_tail(search: Search, chance: random.Random, seconds: float) -> int:
+def tear_tail(search: Search, chance: random.Random, epochs: int) -> int:
     """Kills the group, and cuts the records file at a random offset behind its first line."""
-    kill_group(search, chance, seconds)
+    kill_group(search, chance, epochs)
     if not search.records.exists():
         return 1
     content = search.records.read_bytes()
@@ -238,9 +264,9 @@ def tear_tail(search: Search, chance: random.Random, seconds: float) -> int:
     return 1
 
 
-def flip_bit(search: Search, chance: random.Random, seconds: float) -> int:
+def flip_bit(search: Search, chance: random.Random, epochs: int) -> int:
     """Kills the group, flips a bit of the records behind the first line, and has the run repaired."""
-    kill_group(search, chance, seconds)
+    kill_group(search, chance, epochs)
     if not search.records.exists():
         return 1
     content = bytearray(search.records.read_bytes())
@@ -254,7 +280,9 @@ def flip_bit(search: Search, chance: random.Random, seconds: float) -> int:
     return 1
 
 
-FAULTS: dict[str, Callable[[Search, random.Random, float], int]] = {
+COUNTED = ("faults", "resumes", "lost", "other", "doubled")
+
+FAULTS: dict[str, Callable[[Search, random.Random, int], int]] = {
     "driver killed": kill_driver,
     "whole process group killed": kill_group,
     "host killed": kill_host,
@@ -263,10 +291,10 @@ FAULTS: dict[str, Callable[[Search, random.Random, float], int]] = {
 }
 
 
-def disturbed(fault: str, folder: Path, seed: int, whole: Table, seconds: float) -> Outcome:
+def disturbed(fault: str, folder: Path, seed: int, whole: Table) -> Outcome:
     """A search that meets a fault once, and is resumed until it ends."""
     search, outcome, chance = Search(folder), Outcome(), random.Random(seed)
-    outcome.faults = FAULTS[fault](search, chance, seconds)
+    outcome.faults = FAULTS[fault](search, chance, len(whole))
     for _ in range(MOST_STARTS):
         if search.has_ended:
             return compared(search, whole, outcome)
@@ -275,22 +303,24 @@ def disturbed(fault: str, folder: Path, seed: int, whole: Table, seconds: float)
     raise AssertionError(f"the search in {folder} does not end: {(folder / 'log.txt').read_text()[-2000:]}")
 
 
-def main(rounds: int) -> int:
+def main(rounds: int, faults: Sequence[str] = ()) -> int:
     """Prints what became of so many searches for each fault; 1 where anything was lost, doubled or wrong."""
     place = Path(tempfile.mkdtemp(prefix="bmtune-faults-"))
-    whole, seconds = undisturbed(_fresh(place / "undisturbed"))
-    print(f"{len(whole)} epochs, {seconds:.1f} s undisturbed; {place}")
-    print(f"{'fault':28} {'rounds':>6} {'faults':>6} {'resumes':>7} {'lost':>5} {'doubled':>7} {'wrong':>5}")
+    whole = undisturbed(_fresh(place / "undisturbed"))
+    print(f"{len(whole)} epochs undisturbed; {place}", flush=True)
+    heads = "rounds faults resumes  lost other doubled wrong"
+    print(f"{'fault':28} {heads}")
     bad = 0
-    for fault in FAULTS:
+    for fault in faults or FAULTS:
         found = [
-            disturbed(fault, _fresh(place / f"{fault.replace(' ', '-')}-{seed}"), seed, whole, seconds)
-            for seed in range(rounds)
+            disturbed(fault, _fresh(place / f"{fault.replace(' ', '-')}-{seed}"), seed, whole) for seed in range(rounds)
         ]
-        sums = [sum(getattr(outcome, name) for outcome in found) for name in ("faults", "resumes", "lost", "doubled")]
+        sums = [sum(getattr(outcome, name) for outcome in found) for name in COUNTED]
         wrong = [text for outcome in found for text in outcome.wrong]
-        bad += sums[2] + sums[3] + len(wrong)
-        print(f"{fault:28} {rounds:6} {sums[0]:6} {sums[1]:7} {sums[2]:5} {sums[3]:7} {len(wrong):5}", flush=True)
+        bad += sum(sums[2:]) + len(wrong)
+        hurt, resumes, *others = sums
+        told = " ".join(f"{number:{width}}" for number, width in zip((*others, len(wrong)), (5, 5, 7, 5), strict=True))
+        print(f"{fault:28} {rounds:6} {hurt:6} {resumes:7} {told}", flush=True)
         for text in wrong[:5]:
             print(f"    {text}")
     if not bad:
@@ -304,4 +334,4 @@ def _fresh(folder: Path) -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 3))
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 3, sys.argv[2:]))
