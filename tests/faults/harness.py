@@ -34,7 +34,7 @@ NAME = "run"
 SPACE = """
 trainer: classification
 objective: {metric: loss}
-budget: {trials: 6, max_epochs: 300}
+budget: {trials: 6, max_epochs: 150}
 run: {scheduler: none, sampler: random, confirm: none, checkpoint_every: 5}
 base:
   data: {dataset: moons_small}

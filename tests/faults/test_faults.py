@@ -30,7 +30,7 @@ def harness() -> Iterator[ModuleType]:
 @pytest.fixture(scope="module")
 def undisturbed(harness: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
     whole = harness.undisturbed(tmp_path_factory.mktemp("undisturbed"))
-    assert len(whole) == 1800
+    assert len(whole) == 900
     return whole
 
 
