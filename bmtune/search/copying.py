@@ -147,7 +147,9 @@ class Copier:
         except Exception as error:
             if self.lag is None and not self._ending.is_set():
                 self._tell(f"the copy at {self._place.shown} is behind; trying again ({_shown(error)})")
-            self.lag = _shown(error)
+            if self.lag is None or not self._broken_off.is_set():
+                # That time ran out explains less than what went wrong before.
+                self.lag = _shown(error)
             return False
         if self.lag is not None and not self._ending.is_set():
             self._tell(f"the copy at {self._place.shown} is up to date again")
