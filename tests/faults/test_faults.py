@@ -11,7 +11,9 @@ import pytest
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 HARNESS = Path(__file__).with_name("harness.py")
-FAULTS = ("driver killed", "whole process group killed", "host killed", "tail torn off", "bit flipped, repaired")
+FAULTS = ("driver killed", "host killed", "tail torn off", "bit flipped, repaired")
+WITHIN = "whole process group killed"
+"""Both damages of records begin with it, so it is not tried once more by itself."""
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,7 @@ def undisturbed(harness: ModuleType, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def test_every_fault_is_tried(harness: ModuleType) -> None:
-    assert tuple(harness.FAULTS) == FAULTS
+    assert set(harness.FAULTS) == {*FAULTS, WITHIN}
 
 
 @pytest.mark.parametrize("fault", FAULTS)
